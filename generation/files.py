@@ -1,0 +1,61 @@
+"""Which weights make one pipeline: identified by their headers and checked to belong together. Loads nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..model_files import ModelFile, identify
+
+
+@dataclass(frozen=True)
+class PipelineFiles:
+    """Which file or folder each part is loaded from, identified and known to fit together."""
+
+    base_model: ModelFile
+    controlnet: ModelFile
+    ip_adapter: ModelFile
+    image_encoder: ModelFile
+
+
+def check_files(base_model: Path, controlnet: Path, ip_adapter: Path, image_encoders: list[Path]) -> PipelineFiles:
+    """Identify the files by their headers and pair the IP-Adapter with an encoder of the width it was trained for.
+
+    Raises ValueError in one sentence when one is not what it is used as, or does not fit the others. Loads nothing.
+    """
+    base = _expect(identify(base_model), "checkpoint", "base_model", "an SD 1.5 checkpoint or diffusers folder")
+    if base.in_channels not in (0, 4) or base.cross_attention_dim >= 1024:
+        raise ValueError(f"base_model {base_model.name} is {base.description}: choose an SD 1.5 text-to-image model.")
+    control = _expect(identify(controlnet), "controlnet", "controlnet", "a ControlNet for SD 1.5")
+    adapter = _expect(identify(ip_adapter), "ip_adapter", "ip_adapter", "an IP-Adapter for SD 1.5 (base, light or plus)")
+    for name, part in (("controlnet", control), ("ip_adapter", adapter)):
+        if part.cross_attention_dim != base.cross_attention_dim:
+            raise ValueError(
+                f"{name} {part.path.name} is {part.description} ({part.cross_attention_dim} numbers a token), but "
+                f"{base.path.name} is {base.description} ({base.cross_attention_dim}): choose one made for it."
+            )
+    return PipelineFiles(base, control, adapter, _pair_image_encoder(adapter, image_encoders))
+
+
+def _expect(file: ModelFile, kind: str, name: str, wanted: str) -> ModelFile:
+    if file.kind != kind:
+        raise ValueError(f"{name} {file.path.name} is {file.description}: choose {wanted}.")
+    return file
+
+
+def _pair_image_encoder(adapter: ModelFile, candidates: list[Path]) -> ModelFile:
+    """Return the first image encoder whose widths are those that the adapter's projection was trained on."""
+    found = [identify(path) for path in candidates]
+    for file in found:
+        if file.kind not in ("image_encoder", "clip"):
+            continue
+        if adapter.hidden_size in (0, file.hidden_size) and adapter.projection_dim in (0, file.projection_dim):
+            return file
+    width = f"{adapter.hidden_size} wide" if adapter.hidden_size else f"{adapter.projection_dim} numbers an image"
+    seen = "; ".join(f"{file.path.name} is {file.description}" for file in found) or "it is empty"
+    advice = (
+        "put CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors (https://huggingface.co/h94/IP-Adapter/resolve/main/models/"
+        "image_encoder/model.safetensors) into models/clip_vision"
+    )
+    raise ValueError(
+        f"ip_adapter {adapter.path.name} needs a CLIP image encoder of {width}, and the clip_vision folder has none "
+        f"({seen}): {advice}."
+    )

@@ -1,0 +1,68 @@
+"""Every number that decides a picture, checked once. Knows no model."""
+
+from dataclasses import dataclass
+
+from .schedulers import SCHEDULERS
+
+MIN_SIDE = 64
+MAX_SIDE = 2048
+MAX_PROMPT_CHARACTERS = 8000
+MAX_SEED = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """Names and ranges are those of diffusers' StableDiffusionControlNetPipeline; guidance ranges are shares of the
+    steps, 0 to 1. Picture n of `num_images` is seeded with `seed + n`."""
+
+    prompt: str
+    negative_prompt: str
+    seed: int
+    num_inference_steps: int
+    guidance_scale: float
+    scheduler: str
+    width: int
+    height: int
+    num_images: int = 1
+    controlnet_conditioning_scale: float = 1.0
+    control_guidance_start: float = 0.0
+    control_guidance_end: float = 1.0
+    ip_adapter_scale: float = 0.6
+    ip_adapter_start: float = 0.0
+    ip_adapter_end: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_prompt(self.prompt, "prompt")
+        check_prompt(self.negative_prompt, "negative_prompt")
+        check_size(self.width, self.height)
+        _check_range("control", self.control_guidance_start, self.control_guidance_end)
+        _check_range("style", self.ip_adapter_start, self.ip_adapter_end)
+        if self.scheduler not in SCHEDULERS:
+            raise ValueError(f"scheduler '{self.scheduler}' does not exist: choose one of {', '.join(SCHEDULERS)}.")
+
+
+def check_prompt(text: str, name: str) -> None:
+    """Raise ValueError when a text is longer than any prompt has reason to be."""
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        raise ValueError(
+            f"{name} has {len(text):,} characters ({len(text.split()):,} words); at most "
+            f"{MAX_PROMPT_CHARACTERS:,} are allowed: shorten it."
+        )
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise ValueError unless both sides, in pixels, are multiples of 8 that the models can work at."""
+    if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
+        raise ValueError(
+            f"a picture of {width}x{height} can't be made: each side must be {MIN_SIDE} to {MAX_SIDE} pixels "
+            "(512 suits SD 1.5); set width and height on CannyFromSketch."
+        )
+    if width % 8 or height % 8:
+        raise ValueError(f"a picture of {width}x{height} can't be made: both sides must be multiples of 8.")
+
+
+def _check_range(name: str, start: float, end: float) -> None:
+    if not 0 <= start < end <= 1:
+        raise ValueError(
+            f"{name}_start is {start:g} and {name}_end is {end:g}: start must lie below end, both between 0 and 1."
+        )

@@ -1,0 +1,253 @@
+"""What a weights file or folder is, read from its header or config, never from its name. Knows no model classes.
+
+The facts come from the published files themselves: the key names that training code and diffusers write, and the
+shapes that tell one family from another (cross-attention width 768 = SD 1.x, 1024 = SD 2.x, 2048 = SDXL).
+"""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Shapes = dict[str, tuple[int, ...]]
+
+MAX_HEADER_BYTES = 100_000_000  # the limit that the safetensors format itself sets
+
+_FAMILIES = {768: "SD 1.5", 1024: "Stable Diffusion 2", 1280: "SDXL refiner", 2048: "SDXL"}
+
+# Attention heads and activation of the published CLIP towers, by hidden size: neither can be read from a header.
+# Sources: config.json of openai/clip-vit-base-patch32, openai/clip-vit-large-patch14,
+# laion/CLIP-ViT-H-14-laion2B-s32B-b79K and laion/CLIP-ViT-bigG-14-laion2B-39B-b160k.
+_VISION_TOWERS = {768: (12, "quick_gelu"), 1024: (16, "quick_gelu"), 1280: (16, "gelu"), 1664: (16, "gelu")}
+_TEXT_TOWERS = {512: (8, "quick_gelu"), 768: (12, "quick_gelu")}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One identified weights file or folder.
+
+    kind: `checkpoint`, `controlnet`, `ip_adapter`, `image_encoder`, `clip`, `lora` or `unknown`.
+    cross_attention_dim: width of the text tokens that it was trained beside; 0 where that has no meaning.
+    hidden_size, projection_dim: of an image encoder; for an IP-Adapter, what its encoder must have (0 = any).
+    """
+
+    path: Path
+    kind: str
+    description: str
+    cross_attention_dim: int = 0
+    in_channels: int = 0
+    hidden_size: int = 0
+    projection_dim: int = 0
+    original_layout: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        return self.path.is_dir()
+
+
+def read_shapes(path: Path) -> Shapes:
+    """Return {tensor name: shape} of a weights file without reading its tensors.
+
+    Raises ValueError when the file is damaged or holds anything but tensors.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors_header(path)
+    return {key: tuple(value.shape) for key, value in _load_pickle(path, "meta").items()}
+
+
+def load_state_dict(path: Path) -> dict[str, Any]:
+    """Return {tensor name: torch.Tensor on the CPU}; nested dicts are joined with dots. Pickles load weights only."""
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return _load_pickle(path, "cpu")
+
+
+def identify(path: Path) -> ModelFile:
+    """Say what a weights file, or a folder in diffusers' or transformers' layout, is."""
+    return _identify_folder(path) if path.is_dir() else _identify_file(path)
+
+
+def fingerprint(path: Path) -> str:
+    """Return 16 hex digits that tell one weights file from another: SHA-256 of size, first and last megabyte.
+
+    A full hash of a 4 GB checkpoint would cost more than making a picture. A folder is the hash of its weights files.
+    """
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in (".safetensors", ".bin"))
+    for file in files:
+        size = file.stat().st_size
+        digest.update(str(size).encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(1 << 20))
+            stream.seek(max(0, size - (1 << 20)))
+            digest.update(stream.read())
+    return digest.hexdigest()[:16]
+
+
+def clip_vision_config(shapes: Shapes) -> dict[str, Any]:
+    """Derive transformers' CLIPVisionConfig from the shapes of a published single-file image encoder."""
+    hidden, _, patch, _ = shapes["vision_model.embeddings.patch_embedding.weight"]
+    positions = shapes["vision_model.embeddings.position_embedding.weight"][0]
+    heads, activation = _VISION_TOWERS.get(hidden, (hidden // 64, "gelu"))
+    return {
+        "hidden_size": hidden,
+        "intermediate_size": shapes["vision_model.encoder.layers.0.mlp.fc1.weight"][0],
+        "num_hidden_layers": _layers(shapes, "vision_model.encoder.layers."),
+        "num_attention_heads": heads,
+        "patch_size": patch,
+        "image_size": round((positions - 1) ** 0.5) * patch,
+        "projection_dim": shapes["visual_projection.weight"][0],
+        "hidden_act": activation,
+    }
+
+
+def clip_text_config(shapes: Shapes) -> dict[str, Any]:
+    """Derive transformers' CLIPTextConfig from the shapes of a published two-tower CLIP file."""
+    vocabulary, hidden = shapes["text_model.embeddings.token_embedding.weight"]
+    heads, activation = _TEXT_TOWERS.get(hidden, (hidden // 64, "gelu"))
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": hidden,
+        "intermediate_size": shapes["text_model.encoder.layers.0.mlp.fc1.weight"][0],
+        "num_hidden_layers": _layers(shapes, "text_model.encoder.layers."),
+        "num_attention_heads": heads,
+        "max_position_embeddings": shapes["text_model.embeddings.position_embedding.weight"][0],
+        "projection_dim": shapes["text_projection.weight"][0],
+        "hidden_act": activation,
+    }
+
+
+def _layers(shapes: Shapes, prefix: str) -> int:
+    return len({key[len(prefix) :].split(".")[0] for key in shapes if key.startswith(prefix)})
+
+
+def _read_safetensors_header(path: Path) -> Shapes:
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size - 8):
+            raise ValueError(f"{path.name} is damaged or not a safetensors file: download it again.")
+        try:
+            header = json.loads(stream.read(length))
+        except ValueError as error:
+            raise ValueError(f"{path.name} is damaged or not a safetensors file: download it again.") from error
+    return {key: tuple(value["shape"]) for key, value in header.items() if key != "__metadata__"}
+
+
+def _load_pickle(path: Path, device: str) -> dict[str, Any]:
+    import pickle
+
+    import torch
+
+    try:
+        tree = torch.load(path, map_location=device, weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path.name} holds more than tensors and is not opened, for it could run code: "
+            "use the .safetensors version of it."
+        ) from error
+    except (RuntimeError, EOFError, OSError) as error:
+        raise ValueError(f"{path.name} is damaged or not a PyTorch weights file: download it again.") from error
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path.name} holds a {type(tree).__name__}, not a table of tensors.")
+    return _flatten(tree.get("state_dict", tree))
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        elif hasattr(value, "shape"):
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _identify_file(path: Path) -> ModelFile:
+    shapes = read_shapes(path)
+    for rule in (_checkpoint, _controlnet, _ip_adapter, _clip, _lora):
+        if found := rule(path, shapes):
+            return found
+    return ModelFile(path, "unknown", "a file of an unknown kind")
+
+
+def _checkpoint(path: Path, shapes: Shapes) -> ModelFile | None:
+    first = shapes.get("model.diffusion_model.input_blocks.0.0.weight")
+    widths = [shape for key, shape in shapes.items() if "diffusion_model." in key and key.endswith("attn2.to_k.weight")]
+    if first is None and not widths:
+        return None
+    width = widths[0][1] if widths else 0
+    family = _FAMILIES.get(width, f"Stable Diffusion with {width}-wide text tokens")
+    in_channels = first[1] if first else 0
+    task = {4: "", 8: " instruct-pix2pix", 9: " inpainting"}.get(in_channels, f" {in_channels}-channel")
+    article = "an" if family.startswith("S") and family != "Stable Diffusion 2" else "a"
+    return ModelFile(path, "checkpoint", f"{article} {family}{task} checkpoint", width, in_channels, original_layout=True)
+
+
+def _controlnet(path: Path, shapes: Shapes) -> ModelFile | None:
+    original = any(key.removeprefix("control_model.").startswith("zero_convs.0.") for key in shapes)
+    if not original and "controlnet_down_blocks.0.weight" not in shapes:
+        return None
+    width = next((shape[1] for key, shape in shapes.items() if key.endswith("attn2.to_k.weight")), 0)
+    family = _FAMILIES.get(width, f"{width}-wide")
+    return ModelFile(path, "controlnet", f"a ControlNet for {family}", width, original_layout=original)
+
+
+def _ip_adapter(path: Path, shapes: Shapes) -> ModelFile | None:
+    if not any(key.startswith("image_proj.") for key in shapes):
+        return None
+    width = next((shape[1] for key, shape in shapes.items() if key.endswith("to_k_ip.weight")), 0)
+    family = _FAMILIES.get(width, f"{width}-wide")
+    if "image_proj.latents" in shapes:
+        hidden = shapes["image_proj.proj_in.weight"][1]
+        return ModelFile(path, "ip_adapter", f"an IP-Adapter plus for {family}", width, hidden_size=hidden)
+    if "image_proj.proj.weight" in shapes:
+        projection = shapes["image_proj.proj.weight"][1]
+        return ModelFile(path, "ip_adapter", f"an IP-Adapter for {family}", width, projection_dim=projection)
+    return ModelFile(path, "unknown", f"an IP-Adapter variant for {family} that is not supported (FaceID or full)")
+
+
+def _clip(path: Path, shapes: Shapes) -> ModelFile | None:
+    if "vision_model.embeddings.patch_embedding.weight" not in shapes:
+        return None
+    hidden = shapes["vision_model.embeddings.patch_embedding.weight"][0]
+    projection = shapes.get("visual_projection.weight", (0,))[0]
+    size = f"{hidden} wide, {projection} numbers an image"
+    if "text_projection.weight" in shapes:
+        return ModelFile(path, "clip", f"a CLIP model ({size})", hidden_size=hidden, projection_dim=projection)
+    return ModelFile(path, "image_encoder", f"a CLIP image encoder ({size})", 0, 0, hidden, projection)
+
+
+def _lora(path: Path, shapes: Shapes) -> ModelFile | None:
+    if any(".lora_down." in key or ".lora_A." in key or key.endswith("lora.down.weight") for key in shapes):
+        return ModelFile(path, "lora", "a LoRA")
+    return None
+
+
+def _identify_folder(path: Path) -> ModelFile:
+    unet = path / "unet" / "config.json"
+    if unet.is_file():
+        config = _read_json(unet)
+        width = config.get("cross_attention_dim", 0)
+        family = _FAMILIES.get(width, f"{width}-wide Stable Diffusion")
+        return ModelFile(path, "checkpoint", f"a diffusers folder of {family}", width, config.get("in_channels", 4))
+    if not (path / "config.json").is_file():
+        return ModelFile(path, "unknown", "a folder without config.json")
+    config = _read_json(path / "config.json")
+    if config.get("_class_name") == "ControlNetModel":
+        width = config.get("cross_attention_dim", 0)
+        return ModelFile(path, "controlnet", f"a ControlNet for {_FAMILIES.get(width, f'{width}-wide')}", width)
+    if config.get("model_type") == "clip":
+        hidden = (config.get("vision_config") or {}).get("hidden_size", 768)  # transformers' own default
+        return ModelFile(path, "clip", "a CLIP model", hidden_size=hidden, projection_dim=config.get("projection_dim", 512))
+    if config.get("model_type") == "clip_vision_model":
+        sizes = config.get("hidden_size", 768), config.get("projection_dim", 512)
+        return ModelFile(path, "image_encoder", f"a CLIP image encoder ({sizes[0]} wide)", 0, 0, *sizes)
+    return ModelFile(path, "unknown", f"a folder of {config.get('_class_name') or config.get('model_type') or 'unknown'}")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,35 @@
+"""The only part of the pack that knows ComfyUI: converts in, makes one call, converts out."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import paths
+from .canny import CannyFromSketch
+from .knowledge_base import StyleKnowledgeBase
+from .pipeline import LoadStylePipeline
+from .retrieve import RetrieveStyle
+from .sampler import ControlNetIPAdapterSampler
+
+NODES: list[type[io.ComfyNode]] = [
+    StyleKnowledgeBase,
+    RetrieveStyle,
+    CannyFromSketch,
+    LoadStylePipeline,
+    ControlNetIPAdapterSampler,
+]
+
+
+class StyleRagExtension(ComfyExtension):
+    """What ComfyUI asks the pack for."""
+
+    async def on_load(self) -> None:
+        """Nothing: everything waits until a node runs."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES
+
+
+def load() -> StyleRagExtension:
+    """Make the pack's model folder and its sketches known to ComfyUI."""
+    paths.register_ipadapter_folder()
+    paths.offer_sketches()
+    return StyleRagExtension()

@@ -1,0 +1,41 @@
+"""The picture that RetrieveStyle shows: its matches side by side, each with rank, score and name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+if TYPE_CHECKING:
+    from ..retrieval.records import StyleMatch
+
+_CELL = 224
+_CAPTION = 44
+_COLUMNS = 4
+_PAPER, _INK, _SOFT = "#1e1f26", "#f2f2f2", "#a9adba"
+
+
+def draw(matches: Sequence[StyleMatch], pictures: Sequence[Image.Image]) -> Image.Image:
+    """Return the sheet, RGB; one cell that says so when nothing matched."""
+    columns = max(1, min(_COLUMNS, len(matches)))
+    rows = max(1, -(-len(matches) // columns))
+    sheet = Image.new("RGB", (columns * _CELL, rows * (_CELL + _CAPTION)), _PAPER)
+    brush = ImageDraw.Draw(sheet)
+    if not matches:
+        brush.text((12, _CELL // 2), "No style matched.", _INK, ImageFont.load_default(18))
+    for n, (match, picture) in enumerate(zip(matches, pictures, strict=True)):
+        left, top = n % columns * _CELL, n // columns * (_CELL + _CAPTION)
+        thumbnail = ImageOps.contain(picture, (_CELL - 8, _CELL - 8))
+        sheet.paste(thumbnail, (left + (_CELL - thumbnail.width) // 2, top + (_CELL - thumbnail.height) // 2))
+        brush.text((left + 6, top + _CELL - 2), f"{n + 1}  score {match.score:.2f}", _INK, ImageFont.load_default(16))
+        reason = ", ".join(match.matched) or " ".join(f"{name} #{place}" for name, place in match.ranks.items())
+        caption = _shorten(brush, f"{match.record.name} ({reason})" if reason else match.record.name)
+        brush.text((left + 6, top + _CELL + 20), caption, _SOFT, ImageFont.load_default(12))
+    return sheet
+
+
+def _shorten(brush: ImageDraw.ImageDraw, text: str) -> str:
+    while len(text) > 4 and brush.textlength(text, ImageFont.load_default(12)) > _CELL - 12:
+        text = text[:-2].rstrip("…") + "…"
+    return text

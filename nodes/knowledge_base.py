@@ -1,0 +1,150 @@
+"""StyleKnowledgeBase: opens a knowledge base and brings it up to date with its sources."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import comfy.utils
+import torch
+from comfy_api.latest import io
+
+from . import convert, hub, memory, paths
+from .requirements import RETRIEVAL, require
+from .sockets import KnowledgeBase, StyleKB
+
+UPDATES = ("sync", "add", "rebuild", "open")
+
+
+class StyleKnowledgeBase(io.ComfyNode):
+    """Opens a knowledge base of style pictures and syncs it with folders, files and IMAGE batches."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="StyleKnowledgeBase",
+            display_name="Style Knowledge Base",
+            category="Style RAG",
+            description="Opens a knowledge base of style pictures, embeds what is new in its sources with CLIP, and keeps the "
+            "vectors in Chroma under ComfyUI's user folder. Adding a style is adding a picture.",
+            inputs=[
+                io.String.Input(
+                    "name",
+                    default="starter",
+                    tooltip="Which knowledge base: made at its first use, under ComfyUI's user folder.",
+                ),
+                io.String.Input(
+                    "sources",
+                    default="styles",
+                    multiline=True,
+                    tooltip="A line each: a folder (with all below it) or a picture file. Relative paths are looked for in "
+                    "ComfyUI's input folder, then in the pack. Empty: open only.",
+                ),
+                io.Combo.Input(
+                    "encoder",
+                    options=paths.model_options("encoder"),
+                    default="openai/clip-vit-base-patch32",
+                    tooltip="The CLIP model that pictures and prompts are compared with. A knowledge base stays with the one "
+                    "that made it, until rebuild.",
+                ),
+                io.Combo.Input(
+                    "update",
+                    options=list(UPDATES),
+                    default="sync",
+                    tooltip="sync: add new, embed changed again, drop vanished. add: never drop. rebuild: start from "
+                    "nothing. open: read no source.",
+                ),
+                io.Image.Input("images", optional=True, tooltip="Pictures to add, such as results you liked."),
+                io.String.Input(
+                    "captions", optional=True, default="", multiline=True, tooltip="A line an image of `images`."
+                ),
+                io.String.Input("tags", optional=True, default="", tooltip="Tags for `images`, separated by commas."),
+            ],
+            outputs=[
+                StyleKB.Output(display_name="knowledge_base", tooltip="To Retrieve Style."),
+                io.String.Output(
+                    display_name="report",
+                    tooltip="JSON: added, updated, removed, unchanged, failed (each with its reason), total, seconds.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(
+        cls, name: str | None = None, sources: str | None = None, encoder: str | None = None, update: str | None = None
+    ) -> bool | str:
+        """Check name, sources and encoder before anything runs. Linked inputs arrive as None."""
+        try:
+            if update is not None and update not in UPDATES:
+                raise ValueError(f"update '{update}' does not exist: choose one of {', '.join(UPDATES)}.")
+            if name is not None:
+                paths.knowledge_base_folder(name)
+            if sources is not None and update != "open":
+                _list_sources(sources)
+            if encoder is not None:
+                paths.find_model("encoder", encoder)
+        except (ValueError, OSError) as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(
+        cls, name: str | None = None, sources: str | None = None, update: str | None = None, **others: object
+    ) -> str:
+        """Change when a source's files do, so that pictures added on disk are taken in at the next run."""
+        if update == "open" or not sources:
+            from ..retrieval.origin import read_origin
+
+            origin = read_origin(paths.knowledge_base_folder(name)) if name else None
+            return str(origin)
+        stamps = [(file.path, file.stamp) for file in _list_sources(sources)]
+        return hashlib.sha256(repr(stamps).encode()).hexdigest()
+
+    @classmethod
+    def execute(
+        cls,
+        name: str,
+        sources: str,
+        encoder: str,
+        update: str,
+        images: torch.Tensor | None = None,
+        captions: str = "",
+        tags: str = "",
+    ) -> io.NodeOutput:
+        require(RETRIEVAL)
+        from ..retrieval.ingest import ingest, keep_picture
+        from ..retrieval.store import StyleStore
+
+        pictures = [] if images is None else convert.image_to_pil(images, "images")
+        described = _describe(len(pictures), captions, tags)
+        found = [] if update == "open" else paths.resolve_sources(sources)
+        clip = _open_encoder(encoder)
+        store = StyleStore(paths.knowledge_base_folder(name))
+        for picture, (caption, its_tags) in zip(pictures, described, strict=True):
+            keep_picture(store, picture, caption, its_tags)
+        mode = "open" if not found and not pictures and update == "sync" else update
+        bar = comfy.utils.ProgressBar(1)
+        report = ingest(store, clip, found, mode, lambda done, total: bar.update_absolute(done, total))
+        return io.NodeOutput(KnowledgeBase(store, clip), json.dumps(asdict(report), ensure_ascii=False, indent=1))
+
+
+def _list_sources(sources: str) -> list:
+    from ..retrieval.reader import find_pictures
+
+    return list(find_pictures(paths.resolve_sources(sources)))
+
+
+def _open_encoder(name: str):
+    from ..retrieval.encoder import ClipEncoder
+
+    path = paths.find_model("encoder", name) or hub.download(hub.HUB["encoder"][name])
+    return ClipEncoder(name, Path(path), paths.tokenizer(), memory.on_device)
+
+
+def _describe(count: int, captions: str, tags: str) -> list[tuple[str, list[str]]]:
+    """Return (caption, tags) an image; fewer captions than images leave the rest without one."""
+    lines = [line.strip() for line in captions.splitlines()] if captions.strip() else []
+    if len(lines) > max(count, 0):
+        raise ValueError(f"captions has {len(lines)} lines for {count} images: write at most a line an image.")
+    shared = [tag.strip() for tag in tags.split(",") if tag.strip()]
+    return [(lines[n] if n < len(lines) else "", shared) for n in range(count)]

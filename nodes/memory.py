@@ -1,0 +1,51 @@
+"""Hands our models to ComfyUI's memory manager, which loads, offloads and frees them beside everybody else's."""
+
+import comfy.model_management as mm
+import torch
+from comfy.model_patcher import ModelPatcher
+
+_PATCHER = "_style_rag_patcher"
+
+
+class WholeModelPatcher(ModelPatcher):
+    """Moves a model all or nothing: plain torch layers, unlike ComfyUI's own, can't compute on parts left elsewhere."""
+
+    def partially_load(self, device_to, extra_memory=0, force_patch_weights=False):
+        before = self.model.model_loaded_weight_memory
+        if before == 0:
+            self.patch_model(device_to, lowvram_model_memory=0)
+        return self.model.model_loaded_weight_memory - before
+
+    def partially_unload(self, device_to, memory_to_free=0, *args, **kwargs):
+        return 0  # the caller then detaches the whole model
+
+
+class StyleModel(torch.nn.Module):
+    """A holder that takes the attributes which ComfyUI sets on a model; diffusers' and transformers' own refuse `device`."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+
+def on_device(module: torch.nn.Module) -> torch.device:
+    """Bring a module to the device that ComfyUI computes on, making room as it sees fit, and return that device.
+
+    The patcher hangs on the module, so that it lives as long as the module does and no longer.
+    """
+    patcher = getattr(module, _PATCHER, None)
+    if patcher is None:
+        patcher = WholeModelPatcher(StyleModel(module), mm.get_torch_device(), mm.unet_offload_device())
+        setattr(module, _PATCHER, patcher)
+    mm.load_models_gpu([patcher])
+    return patcher.load_device
+
+
+def choose_dtype(precision: str) -> torch.dtype:
+    """Return the dtype of a precision; `auto` is what ComfyUI would choose for SD 1.5's UNet on this device."""
+    if precision != "auto":
+        return {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[precision]
+    device = mm.get_torch_device()
+    if mm.is_device_cpu(device):
+        return torch.float32
+    return mm.unet_dtype(device, model_params=859_500_000, supported_dtypes=[torch.float16, torch.bfloat16, torch.float32])

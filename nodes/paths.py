@@ -1,0 +1,198 @@
+"""Where things are: the models that each COMBO lists, sources, knowledge bases. The only owner of folder_paths."""
+
+import ipaddress
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import comfy
+import folder_paths
+from comfy.cli_args import args
+
+PACK = Path(__file__).resolve().parent.parent
+MODELS = PACK / "models"
+SKETCHES = PACK / "styles" / "sketches"
+WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
+# What each COMBO offers beside the files it finds: name -> path in the pack, and Hub repository -> what to fetch of it.
+BUNDLED = {
+    "base_model": {"bundled/sd-tiny": "sd-tiny"},
+    "controlnet": {"bundled/controlnet-canny-tiny": "controlnet-canny-tiny"},
+    "ip_adapter": {"bundled/ip-adapter-tiny": "ip-adapter-tiny/ip-adapter_tiny.safetensors"},
+    "encoder": {"bundled/clip-tiny": "clip-tiny"},
+}
+# The model folders of ComfyUI that a COMBO looks into.
+FOLDERS = {
+    "base_model": ("checkpoints", "diffusers"),
+    "controlnet": ("controlnet",),
+    "ip_adapter": ("ipadapter",),
+    "encoder": ("clip_vision", "text_encoders"),
+}
+
+
+def register_ipadapter_folder() -> None:
+    """Make `models/ipadapter` known, as IPAdapter_plus does: paths that others named stay, extensions are set."""
+    known = folder_paths.folder_names_and_paths
+    folders = known["ipadapter"][0] if "ipadapter" in known else [os.path.join(folder_paths.models_dir, "ipadapter")]
+    known["ipadapter"] = (folders, folder_paths.supported_pt_extensions)
+
+
+def offer_sketches() -> None:
+    """Copy the bundled sketches where LoadImage finds them as `style_rag/NAME [temp]`; ComfyUI empties temp at each start."""
+    if SKETCHES.is_dir():
+        target = Path(folder_paths.get_temp_directory()) / "style_rag"
+        shutil.copytree(SKETCHES, target, ignore=shutil.ignore_patterns(".*", "*.json"), dirs_exist_ok=True)
+
+
+def model_options(part: str) -> list[str]:
+    """Return what the COMBO of a part lists: bundled, Hub names, then what lies in ComfyUI's model folders."""
+    from .hub import HUB
+
+    found = [*BUNDLED[part], *HUB.get(part, {}), *_files(part), *_folders(part)]
+    return list(dict.fromkeys(found))
+
+
+def find_model(part: str, name: str) -> Path | None:
+    """Return the path of an option, or None for a Hub model that has not been downloaded.
+
+    Raises FileNotFoundError with what was looked for, where, and what is there.
+    """
+    from .hub import HUB, local_copy
+
+    if name in BUNDLED[part]:
+        return MODELS / BUNDLED[part][name]
+    for folder in FOLDERS[part]:
+        file = folder_paths.get_full_path(folder, name) if name.endswith(WEIGHT_SUFFIXES) else None
+        if file:
+            return Path(file)
+    for option, path in _folder_paths(part):
+        if option == name:
+            return path
+    if name in HUB.get(part, {}):
+        return local_copy(part, name)
+    places = [path for folder in FOLDERS[part] for path in folder_paths.get_folder_paths(folder)]
+    here = ", ".join([*_files(part), *_folders(part)][:8]) or "nothing"
+    raise FileNotFoundError(
+        f"{part} '{name}' was not found: looked in {', '.join(places)}, which hold {here}; put the file there or choose "
+        "another."
+    )
+
+
+def image_encoders() -> list[Path]:
+    """Return every image encoder that an IP-Adapter could be paired with: ComfyUI's clip_vision folder, then the bundled."""
+    found = [Path(path) for name in folder_paths.get_filename_list("clip_vision") if (path := folder_paths.get_full_path("clip_vision", name))]
+    return [*found, MODELS / "ip-adapter-tiny" / "image_encoder"]
+
+
+def tokenizer() -> Path:
+    """Return the folder of CLIP's tokenizer that comes with ComfyUI."""
+    return Path(comfy.__path__[0]) / "sd1_tokenizer"
+
+
+def knowledge_base_folder(name: str) -> Path:
+    """Return where a knowledge base lives: ComfyUI's system user directory, which is never served over HTTP."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}[A-Za-z0-9]|[A-Za-z0-9]", name):
+        raise ValueError(
+            f"name {name!r} can't name a knowledge base: use 1 to 64 letters, digits, spaces, dots, dashes and underscores, "
+            "beginning and ending with a letter or digit."
+        )
+    return Path(_system_user_directory()) / name
+
+
+def resolve_sources(text: str) -> list[Path]:
+    """Return the paths of a `sources` text, a line each; relative ones are looked for in ComfyUI's input folder, then the pack.
+
+    Raises FileNotFoundError, ValueError or PermissionError in one sentence.
+    """
+    return [_resolve_source(line.strip()) for line in text.splitlines() if line.strip()]
+
+
+def _resolve_source(line: str) -> Path:
+    if re.match(r"[a-z][a-z0-9+.-]+://", line, re.IGNORECASE):
+        raise ValueError(f"source {line} is an address: sources are folders and picture files, a line each.")
+    asked = Path(line).expanduser()
+    roots = [Path(folder_paths.get_input_directory()), PACK]
+    places = [asked] if asked.is_absolute() else [root / asked for root in roots]
+    path = next((place.resolve() for place in places if place.exists()), None)
+    if path is None:
+        looked = " and ".join(str(place) for place in places)
+        raise FileNotFoundError(f"source '{line}' does not exist (looked for {looked}): correct the path in sources.")
+    if not _may_read(path):
+        raise PermissionError(
+            f"source '{line}' lies outside ComfyUI's folders and the pack's styles, and this server listens on "
+            f"{args.listen}: copy it into the input folder, or start ComfyUI without --listen."
+        )
+    return path
+
+
+def _may_read(path: Path) -> bool:
+    """A server that only this machine reaches reads any folder; one on a network reads ComfyUI's own and the pack's styles."""
+    if _listens_on_loopback():
+        return True
+    roots = [folder_paths.get_input_directory(), folder_paths.get_output_directory(), folder_paths.get_temp_directory()]
+    roots += [folder_paths.get_user_directory(), str(PACK / "styles")]
+    return any(path.is_relative_to(Path(root).resolve()) for root in roots)
+
+
+def _listens_on_loopback() -> bool:
+    hosts = [host.strip() for host in args.listen.split(",")]
+    return all(host == "localhost" or _is_loopback(host) for host in hosts)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _system_user_directory() -> str:
+    if hasattr(folder_paths, "get_system_user_directory"):  # since ComfyUI 0.3.75
+        return folder_paths.get_system_user_directory("style_rag")
+    return os.path.join(folder_paths.get_user_directory(), "__style_rag")
+
+
+def _files(part: str) -> list[str]:
+    """Single files. Of a CLIP encoder only those that have both towers will do, which their headers tell."""
+    names = [(folder, name) for folder in FOLDERS[part] if folder != "diffusers" for name in folder_paths.get_filename_list(folder)]
+    files = [(folder, name) for folder, name in names if name.endswith(WEIGHT_SUFFIXES) and not _in_model_folder(folder, name)]
+    if part == "encoder":
+        files = [(folder, name) for folder, name in files if _is_whole_clip(folder_paths.get_full_path(folder, name))]
+    return [name for _, name in files]
+
+
+def _folders(part: str) -> list[str]:
+    return [name for name, _ in _folder_paths(part)]
+
+
+def _folder_paths(part: str) -> Iterator[tuple[str, Path]]:
+    """Yield (name, path) of model folders in diffusers' or transformers' layout, one or two levels down."""
+    marker = "model_index.json" if part == "base_model" else "config.json"
+    for folder in FOLDERS[part]:
+        for root in folder_paths.get_folder_paths(folder):
+            for pattern in (f"*/{marker}", f"*/*/{marker}"):
+                for config in sorted(Path(root).glob(pattern)):
+                    path = config.parent
+                    if part != "encoder" or _is_whole_clip(str(path)):
+                        yield path.relative_to(root).as_posix(), path
+
+
+def _in_model_folder(folder: str, name: str) -> bool:
+    path = folder_paths.get_full_path(folder, name)
+    return path is not None and (Path(path).parent / "config.json").is_file()
+
+
+def _is_whole_clip(path: str | None) -> bool:
+    from ..model_files import identify
+
+    if path is None:
+        return False
+    file = Path(path)
+    if not file.is_dir() and file.suffix != ".safetensors":
+        return False
+    try:
+        return identify(file).kind == "clip"
+    except (ValueError, OSError):
+        return False

@@ -1,0 +1,94 @@
+"""LoadStylePipeline: weights to a ready pipeline."""
+
+from pathlib import Path
+
+from comfy_api.latest import io
+
+from . import hub, memory, paths
+from .requirements import GENERATION, require
+from .sockets import StylePipelineSocket
+
+PRECISIONS = ("auto", "fp16", "bf16", "fp32")
+_PARTS = ("base_model", "controlnet", "ip_adapter")
+
+
+class LoadStylePipeline(io.ComfyNode):
+    """Loads an SD 1.5 model, a ControlNet and an IP-Adapter that fit together."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        tooltips = {
+            "base_model": "Stable Diffusion 1.5: a checkpoint from models/checkpoints, a folder from models/diffusers, or "
+            "the bundled miniature, which is a demonstration.",
+            "controlnet": "ControlNet for SD 1.5, from models/controlnet: keeps the picture's structure to the edges.",
+            "ip_adapter": "IP-Adapter for SD 1.5 (base, light, plus), from models/ipadapter: carries the style over. Its "
+            "image encoder is found in models/clip_vision by the widths in the files' headers.",
+        }
+        options = {part: paths.model_options(part) for part in _PARTS}
+        return io.Schema(
+            node_id="LoadStylePipeline",
+            display_name="Load Style Pipeline",
+            category="Style RAG",
+            description="Loads Stable Diffusion 1.5, a ControlNet and an IP-Adapter as one pipeline. Files are recognised by "
+            "their headers, and are checked to fit together before anything is loaded.",
+            inputs=[
+                *(io.Combo.Input(part, options=options[part], tooltip=tooltips[part]) for part in _PARTS),
+                io.Combo.Input(
+                    "precision",
+                    options=list(PRECISIONS),
+                    default="auto",
+                    tooltip="Number format of the weights. auto: fp16 on a GPU that is fast at it, fp32 on the CPU.",
+                ),
+            ],
+            outputs=[
+                StylePipelineSocket.Output(display_name="pipeline", tooltip="To ControlNet + IP-Adapter Sampler.")
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(
+        cls, base_model: str | None = None, controlnet: str | None = None, ip_adapter: str | None = None
+    ) -> bool | str:
+        """Check that the files exist and belong together, from their headers alone. Linked inputs arrive as None."""
+        chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
+        try:
+            found = {part: paths.find_model(part, name) for part, name in chosen.items() if name is not None}
+            if len(found) == len(_PARTS) and all(found.values()):
+                _check(found)
+        except (ValueError, OSError) as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, **names: str | None) -> str:
+        """A file that was replaced under its old name is loaded again."""
+        found = [paths.find_model(part, name) for part in _PARTS if (name := names.get(part))]
+        return str([path and path.stat().st_mtime_ns for path in found])
+
+    @classmethod
+    def execute(cls, base_model: str, controlnet: str, ip_adapter: str, precision: str) -> io.NodeOutput:
+        require(GENERATION)
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision '{precision}' does not exist: choose one of {', '.join(PRECISIONS)}.")
+        chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
+        files = _check({part: _fetch(part, name) for part, name in chosen.items()})
+        from ..generation.pipeline import load_pipeline
+
+        pipeline = load_pipeline(files, paths.tokenizer(), memory.choose_dtype(precision))
+        pipeline.on_device = memory.on_device
+        return io.NodeOutput(pipeline)
+
+
+def _fetch(part: str, name: str) -> Path:
+    path = paths.find_model(part, name)
+    if path is not None:
+        return path
+    if part == "ip_adapter":
+        hub.download(hub.IMAGE_ENCODER)
+    return hub.download(hub.HUB[part][name])
+
+
+def _check(found: dict[str, Path]):
+    from ..generation.files import check_files
+
+    return check_files(*(found[part] for part in _PARTS), paths.image_encoders())

@@ -1,0 +1,133 @@
+"""RetrieveStyle: prompt to reference."""
+
+import json
+from pathlib import Path
+
+import torch
+from comfy_api.latest import io, ui
+from comfy_execution.graph_utils import ExecutionBlocker
+
+from . import contact_sheet, convert
+from .requirements import RETRIEVAL, require
+from .sockets import KnowledgeBase, StyleKB, StyleReferences, StyleReferencesSocket
+
+STRATEGIES = ("hybrid", "semantic", "keyword", "image")
+
+
+class RetrieveStyle(io.ComfyNode):
+    """Finds the pictures of a knowledge base that fit a prompt best."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RetrieveStyle",
+            display_name="Retrieve Style",
+            category="Style RAG",
+            description="Finds the style references of a knowledge base that fit the prompt best, and shows them with ranks "
+            "and scores. When nothing reaches min_score it returns none, and the sampler paints without a style.",
+            inputs=[
+                StyleKB.Input("knowledge_base", tooltip="From Style Knowledge Base."),
+                io.String.Input(
+                    "prompt", multiline=True, default="", tooltip="What the picture should be; its style words do the finding."
+                ),
+                io.Combo.Input(
+                    "strategy",
+                    options=list(STRATEGIES),
+                    default="hybrid",
+                    tooltip="semantic: CLIP, prompt against pictures. keyword: BM25 over name, caption and tags. image: CLIP, "
+                    "query_image against pictures. hybrid: all that apply, fused by rank.",
+                ),
+                io.Int.Input("top_k", default=1, min=1, max=16, tooltip="How many references to return."),
+                io.Float.Input(
+                    "min_score",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Drop matches whose score lies below. The score is the share of unrelated pairs of this "
+                    "knowledge base that are less alike: 0.5 = chance.",
+                ),
+                io.Float.Input(
+                    "diversity",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="0: the best matches. Higher: references that differ more from one another (MMR).",
+                ),
+                io.String.Input(
+                    "filter",
+                    default="",
+                    tooltip="Terms that must hold, such as tag:ukiyo-e license:CC0 -tag:photo. Fields: tag, license, folder, name.",
+                ),
+                io.Image.Input(
+                    "query_image", optional=True, tooltip="A picture whose look is wanted, for the strategies image and hybrid."
+                ),
+                io.String.Input("avoid", optional=True, default="", tooltip="What the style must not be."),
+                io.String.Input(
+                    "pinned",
+                    optional=True,
+                    default="",
+                    multiline=True,
+                    tooltip="Ids from an explanation, a line each: these references, and nothing else, are returned.",
+                ),
+            ],
+            outputs=[
+                StyleReferencesSocket.Output(display_name="references", tooltip="To ControlNet + IP-Adapter Sampler."),
+                io.Image.Output(display_name="image", tooltip="The best match, in its own size, for any other node."),
+                io.Image.Output(display_name="images", is_output_list=True, tooltip="All matches, best first."),
+                io.String.Output(
+                    display_name="explanation",
+                    tooltip="JSON a match: id, name, file, tags, licence, score, cosine, rank per strategy, matching words.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, prompt: str | None = None, filter: str | None = None) -> bool | str:
+        """Check what words alone decide, before anything runs. Linked inputs arrive as None."""
+        try:
+            _check_words(prompt or "", filter or "")
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        knowledge_base: KnowledgeBase,
+        prompt: str,
+        strategy: str,
+        top_k: int,
+        min_score: float,
+        diversity: float,
+        filter: str,
+        query_image: torch.Tensor | None = None,
+        avoid: str = "",
+        pinned: str = "",
+    ) -> io.NodeOutput:
+        require(RETRIEVAL)
+        from ..retrieval.reader import open_picture
+        from ..retrieval.search import StyleQuery, search
+
+        _check_words(prompt, filter)
+        image = None if query_image is None else convert.image_to_pil(query_image, "query_image")[0]
+        pins = tuple(line.strip() for line in pinned.splitlines() if line.strip())
+        query = StyleQuery(prompt, strategy, top_k, min_score, diversity, filter, image, avoid, pins)
+        matches = search(knowledge_base.store, knowledge_base.encoder, query)
+        pictures = [open_picture(Path(match.record.file)) for match in matches]
+        explanation = json.dumps([match.explain() for match in matches], ensure_ascii=False, indent=1)
+        sheet = convert.pil_to_image(contact_sheet.draw(matches, pictures))
+        shown = ui.PreviewImage(sheet, cls=cls).as_dict() | {"text": (explanation,)}
+        images = [convert.pil_to_image(picture) for picture in pictures] or [ExecutionBlocker(None)]
+        return io.NodeOutput(
+            StyleReferences(tuple(matches), tuple(pictures)), images[0], images, explanation, ui=shown
+        )
+
+
+def _check_words(prompt: str, filter: str) -> None:
+    from ..generation.settings import check_prompt
+    from ..retrieval.filters import parse_filter
+
+    check_prompt(prompt, "prompt")
+    parse_filter(filter)

@@ -1,0 +1,252 @@
+"""ControlNetIPAdapterSampler: prompt, edges and references to pictures."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import comfy.latent_formats
+import comfy.model_management as mm
+import comfy.utils
+import latent_preview
+import numpy as np
+import torch
+from comfy_api.latest import io
+from PIL import Image
+
+from ..generation.schedulers import SCHEDULERS
+from ..generation.settings import MAX_SEED, GenerationSettings, check_prompt, check_size
+from . import convert
+from .requirements import GENERATION, OPENCV, require
+from .sockets import StylePipelineSocket, StyleReferences, StyleReferencesSocket
+
+STYLE_MODES = ("full",)
+SPEEDS = ("exact",)
+
+
+class ControlNetIPAdapterSampler(io.ComfyNode):
+    """Paints the edges in the references' style."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        share = "As a share of the steps, 0 to 1."
+        size = "In pixels, a multiple of 8. 0: as the edges; without edges both are needed."
+        return io.Schema(
+            node_id="ControlNetIPAdapterSampler",
+            display_name="ControlNet + IP-Adapter Sampler",
+            category="Style RAG",
+            description="Paints a picture whose structure follows the edges and whose style follows the references. Without "
+            "edges there is no ControlNet, without references no style.",
+            inputs=[
+                StylePipelineSocket.Input("pipeline", lazy=True, tooltip="From Load Style Pipeline."),
+                io.String.Input("prompt", multiline=True, default="", tooltip="What the picture shows. Any length."),
+                io.String.Input("negative_prompt", multiline=True, default="", tooltip="What it must not show."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=MAX_SEED,
+                    control_after_generate=True,
+                    tooltip="The same seed gives the same picture. Picture n of a batch has seed + n.",
+                ),
+                io.Int.Input("steps", default=20, min=1, max=150, tooltip="Denoising steps."),
+                io.Float.Input(
+                    "cfg", default=7.5, min=1.0, max=30.0, step=0.1, tooltip="Guidance: how hard to follow the prompt. 1: off."
+                ),
+                io.Combo.Input(
+                    "scheduler", options=list(SCHEDULERS), tooltip="How noise is removed, from the checkpoint's own config."
+                ),
+                io.Int.Input("width", default=0, min=0, max=2048, step=8, tooltip=size),
+                io.Int.Input("height", default=0, min=0, max=2048, step=8, tooltip=size),
+                io.Int.Input("batch_size", default=1, min=1, max=16, tooltip="How many pictures."),
+                io.Float.Input(
+                    "control_strength", default=1.0, min=0.0, max=2.0, step=0.05, tooltip="How closely to follow the edges."
+                ),
+                io.Float.Input(
+                    "control_start", default=0.0, min=0.0, max=1.0, step=0.01, tooltip=f"Follow the edges from here. {share}"
+                ),
+                io.Float.Input(
+                    "control_end", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=f"Follow the edges until here. {share}"
+                ),
+                io.Float.Input(
+                    "style_strength", default=0.6, min=0.0, max=2.0, step=0.05, tooltip="How much of the reference's style."
+                ),
+                io.Float.Input(
+                    "style_start", default=0.0, min=0.0, max=1.0, step=0.01, tooltip=f"Apply the style from here. {share}"
+                ),
+                io.Float.Input(
+                    "style_end", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=f"Apply the style until here. {share}"
+                ),
+                io.Combo.Input(
+                    "style_mode", options=list(STYLE_MODES), default="full", tooltip="full: every block gets the reference."
+                ),
+                io.Combo.Input(
+                    "speed", options=list(SPEEDS), default="exact", tooltip="exact: the same picture as plain diffusers."
+                ),
+                io.Image.Input("edges", optional=True, tooltip="White lines on black, from Canny From Sketch."),
+                StyleReferencesSocket.Input("references", optional=True, tooltip="From Retrieve Style."),
+                io.Image.Input(
+                    "reference_image", optional=True, tooltip="A picture as style reference, when references is not linked."
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image", tooltip="The pictures."),
+                io.String.Output(
+                    display_name="info",
+                    tooltip="JSON: all that decided the picture, its references and models, seconds a stage, peak memory.",
+                ),
+            ],
+            hidden=[io.Hidden.extra_pnginfo],
+        )
+
+    @classmethod
+    def validate_inputs(cls, prompt: str | None = None, negative_prompt: str | None = None) -> bool | str:
+        """Check the prompts' length before anything runs. Linked inputs arrive as None."""
+        try:
+            check_prompt(prompt or "", "prompt")
+            check_prompt(negative_prompt or "", "negative_prompt")
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def check_lazy_status(cls, pipeline: object = None, **widgets) -> list[str]:
+        """Check every other input first: the weights are only loaded once nothing else can be wrong."""
+        if pipeline is not None:
+            return []
+        _read_inputs(**widgets)
+        return ["pipeline"]
+
+    @classmethod
+    def execute(cls, pipeline, **widgets) -> io.NodeOutput:
+        require(GENERATION)
+        from ..generation.sampler import generate
+
+        settings, edges, references, pictures = _read_inputs(**widgets)
+        watch = _MemoryWatch()
+        result = generate(pipeline, settings, edges, pictures, _step_callback(settings, watch))
+        info = {
+            "settings": asdict(settings) | {key: widgets[key] for key in ("style_mode", "speed")},
+            "edges": edges is not None,
+            "references": _describe_references(references, pictures),
+            "models": pipeline.identities,
+            "dtype": str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch."),
+        }
+        if cls.hidden.extra_pnginfo is not None:  # SaveImage writes each of its entries into the PNG
+            cls.hidden.extra_pnginfo["style_rag"] = info
+        info = info | {"seconds": result.seconds, "peak_memory_bytes": watch.peak, "device": watch.device.type}
+        return io.NodeOutput(result.images, json.dumps(info, ensure_ascii=False, indent=1))
+
+
+class _MemoryWatch:
+    """Peak memory of a run in bytes: what torch allocated on a CUDA device, else the process at its largest step."""
+
+    def __init__(self) -> None:
+        self.device = mm.get_torch_device()
+        self._process_peak = 0
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def sample(self) -> None:
+        import psutil
+
+        self._process_peak = max(self._process_peak, psutil.Process().memory_info().rss)
+
+    @property
+    def peak(self) -> int:
+        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else self._process_peak
+
+
+def _step_callback(settings: GenerationSettings, watch: _MemoryWatch) -> Callable[[int, int, torch.Tensor], None]:
+    """Report a step to ComfyUI, with a preview as its settings say; its progress bar raises when the user interrupts."""
+    bar = comfy.utils.ProgressBar(settings.num_inference_steps)
+    previewer = latent_preview.get_previewer(watch.device, comfy.latent_formats.SD15())
+
+    def on_step(step: int, steps: int, latents: torch.Tensor) -> None:
+        watch.sample()
+        preview = previewer.decode_latent_to_preview_image("JPEG", latents) if previewer else None
+        bar.update_absolute(step, steps, preview)
+
+    return on_step
+
+
+def _read_inputs(
+    prompt: str,
+    negative_prompt: str,
+    seed: int,
+    steps: int,
+    cfg: float,
+    scheduler: str,
+    width: int,
+    height: int,
+    batch_size: int,
+    control_strength: float,
+    control_start: float,
+    control_end: float,
+    style_strength: float,
+    style_start: float,
+    style_end: float,
+    style_mode: str,
+    speed: str,
+    edges: torch.Tensor | None = None,
+    references: StyleReferences | None = None,
+    reference_image: torch.Tensor | None = None,
+) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...]]:
+    """Translate the widgets' words into diffusers', and check them all. Returns settings, edges, references, pictures."""
+    for name, value, allowed in (("style_mode", style_mode, STYLE_MODES), ("speed", speed, SPEEDS)):
+        if value not in allowed:
+            raise ValueError(f"{name} '{value}' does not exist: choose one of {', '.join(allowed)}.")
+    control, width, height = _read_edges(edges, width, height)
+    settings = GenerationSettings(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        seed=seed,
+        num_inference_steps=steps,
+        guidance_scale=cfg,
+        scheduler=scheduler,
+        width=width,
+        height=height,
+        num_images=batch_size,
+        controlnet_conditioning_scale=control_strength,
+        control_guidance_start=control_start,
+        control_guidance_end=control_end,
+        ip_adapter_scale=style_strength,
+        ip_adapter_start=style_start,
+        ip_adapter_end=style_end,
+    )
+    if references is not None:
+        return settings, control, references, references.pictures
+    pictures = [] if reference_image is None else convert.image_to_pil(reference_image, "reference_image")
+    return settings, control, None, tuple(pictures)
+
+
+def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[torch.Tensor | None, int, int]:
+    """Return the edges as (1, 3, H, W) float 0..1 of the wanted size, and that size."""
+    if edges is None:
+        if not width or not height:
+            raise ValueError(f"without edges the picture has no size (width {width}, height {height}): set both.")
+        return None, width, height
+    pictures = convert.image_to_arrays(edges, "edges")
+    if len(pictures) != 1:
+        raise ValueError(f"edges holds {len(pictures)} pictures, and one is drawn at a time: link one.")
+    rows, columns = pictures[0].shape[:2]
+    width, height = width or columns, height or rows
+    check_size(width, height)
+    if (columns, rows) != (width, height):
+        require(OPENCV)
+        from ..generation.canny import fit_to
+
+        pictures[0] = fit_to(pictures[0], width, height, "stretch")
+    array = np.ascontiguousarray(pictures[0].transpose(2, 0, 1))[None]
+    return torch.from_numpy(array).float() / 255, width, height
+
+
+def _describe_references(references: StyleReferences | None, pictures: tuple[Image.Image, ...]) -> list[dict[str, object]]:
+    from ..retrieval.reader import content_id
+
+    if references is None:
+        return [{"id": content_id(picture)} for picture in pictures]
+    return [
+        {"id": match.record.id, "name": match.record.name, "file": Path(match.record.file).name, "score": round(match.score, 4)}
+        for match in references.matches
+    ]

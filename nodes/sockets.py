@@ -1,0 +1,34 @@
+"""The pack's own socket types and the values that travel through them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from comfy_api.latest import io
+from PIL import Image
+
+if TYPE_CHECKING:
+    from ..retrieval.encoder import ClipEncoder
+    from ..retrieval.records import StyleMatch
+    from ..retrieval.store import StyleStore
+
+StyleKB = io.Custom("STYLE_KB")
+StyleReferencesSocket = io.Custom("STYLE_REFERENCES")
+StylePipelineSocket = io.Custom("STYLE_PIPELINE")
+
+
+@dataclass(frozen=True)
+class KnowledgeBase:
+    """The value of STYLE_KB: an open store and the encoder that made it."""
+
+    store: StyleStore
+    encoder: ClipEncoder
+
+
+@dataclass(frozen=True)
+class StyleReferences:
+    """The value of STYLE_REFERENCES: matches, best first, and their pictures (RGB); both empty when nothing matched."""
+
+    matches: tuple[StyleMatch, ...]
+    pictures: tuple[Image.Image, ...]

@@ -1,0 +1,148 @@
+"""Brings a knowledge base up to date with its sources: finds, opens, embeds and stores what is new."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from .calibration import measure_background
+from .encoder import ClipEncoder
+from .reader import content_id, find_pictures, open_picture, read_description
+from .records import IngestReport, SourceFile, StyleRecord
+from .store import StyleStore
+
+UPDATES = ("sync", "add", "rebuild", "open")
+PICTURES = "pictures"  # where a knowledge base keeps the pictures that came as IMAGE and have no file of their own
+
+# on_progress(done, total): called once a file; an exception ends the ingest and keeps what is stored.
+Progress = Callable[[int, int], None]
+
+
+def ingest(
+    store: StyleStore,
+    encoder: ClipEncoder,
+    sources: Sequence[Path],
+    update: str,
+    on_progress: Progress = lambda done, total: None,
+) -> IngestReport:
+    """Read the sources (folders and files) into the store.
+
+    update: `sync` adds what is new, embeds again what changed and drops what vanished; `add` never drops; `rebuild`
+    starts from nothing; `open` reads nothing. A file that can't be read is skipped and named in the report.
+    """
+    start = time.perf_counter()
+    report = IngestReport()
+    if update != "open":
+        kept = store.folder / PICTURES
+        files = list(find_pictures([*sources, *([kept] if kept.is_dir() and any(kept.iterdir()) else [])]))
+        if update == "rebuild":
+            store.clear()
+        store.require_encoder(encoder.identity)
+        _Ingest(store, encoder, report, on_progress).run(files, drop=update == "sync")
+    report.total = len(store)
+    report.seconds = round(time.perf_counter() - start, 3)
+    return report
+
+
+def keep_picture(store: StyleStore, image: Image.Image, caption: str, tags: Sequence[str]) -> Path:
+    """Write a picture that has no file into the knowledge base's own folder, with its caption and tags beside it."""
+    import json
+
+    folder = store.folder / PICTURES
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{content_id(image)[:16]}.png"
+    sidecar = json.dumps({"caption": caption, "tags": list(tags)}, ensure_ascii=False)
+    beside = path.with_suffix(".json")
+    if not path.is_file():
+        image.save(path)
+    if not beside.is_file() or beside.read_text(encoding="utf-8") != sidecar:
+        beside.write_text(sidecar, encoding="utf-8")
+    return path
+
+
+class _Ingest:
+    """One run. Pictures wait in `_batch` until there are enough to embed together."""
+
+    def __init__(self, store: StyleStore, encoder: ClipEncoder, report: IngestReport, on_progress: Progress) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._report = report
+        self._on_progress = on_progress
+        self._records = dict(store.records())
+        self._owner = {path: record.id for record in self._records.values() for path in record.files}
+        self._batch: dict[str, tuple[StyleRecord, Image.Image]] = {}
+
+    def run(self, files: Sequence[SourceFile], drop: bool) -> None:
+        revision = self._store.revision
+        for done, file in enumerate(files, 1):
+            self._read(file)
+            if len(self._batch) >= self._encoder.batch_size:
+                self._flush()
+            self._on_progress(done, len(files))
+        self._flush()
+        if drop:
+            self._drop_vanished({file.path for file in files})
+        if self._store.revision != revision:
+            self._store.set_background(measure_background(self._store, self._encoder))
+
+    def _read(self, file: SourceFile) -> None:
+        owner = self._owner.get(file.path)
+        if owner and self._records[owner].files[file.path] == file.stamp:
+            self._report.unchanged += 1
+            return
+        try:
+            image = open_picture(Path(file.path))
+            caption, tags, licence = read_description(Path(file.path))
+        except ValueError as error:
+            self._report.failed.append({"file": file.path, "reason": str(error)})
+            return
+        id = content_id(image)
+        if owner and owner != id:
+            self._detach(owner, file.path)
+        known = self._batch[id][0] if id in self._batch else self._records.get(id)
+        files = {file.path: file.stamp, **{p: stamp for p, stamp in (known.files if known else {}).items() if p != file.path}}
+        record = StyleRecord(id, file.name, caption, tags, licence, image.width, image.height, files)
+        self._owner[file.path] = id
+        if known is None or id in self._batch:
+            self._batch[id] = (record, image)
+        else:
+            self._store.replace_metadata(record)
+        self._records[id] = record
+        self._count(owner, known, file)
+
+    def _count(self, owner: str | None, known: StyleRecord | None, file: SourceFile) -> None:
+        if owner:
+            self._report.updated += 1
+        elif known:
+            self._report.unchanged += 1
+        else:
+            self._report.added += 1
+
+    def _flush(self) -> None:
+        if not self._batch:
+            return
+        records, images = zip(*self._batch.values(), strict=True)
+        self._store.add(records, self._encoder.encode_images(images), self._encoder.identity)
+        self._batch.clear()
+
+    def _detach(self, id: str, path: str) -> None:
+        """A file no longer shows this picture: forget the file, and the picture with its last one."""
+        record = self._records[id]
+        files = {other: stamp for other, stamp in record.files.items() if other != path}
+        if files:
+            self._records[id] = replace(record, files=files)
+            self._store.replace_metadata(self._records[id])
+        else:
+            del self._records[id]
+            self._store.remove([id])
+
+    def _drop_vanished(self, present: set[str]) -> None:
+        vanished = [path for path in self._owner if path not in present]
+        for path in vanished:
+            before = len(self._records)
+            self._detach(self._owner[path], path)
+            self._report.removed += before - len(self._records)

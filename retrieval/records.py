@@ -1,0 +1,97 @@
+"""The things that retrieval hands around. Plain data."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A picture file and what tells whether it changed: sizes in bytes, times in nanoseconds; 0 without a sidecar."""
+
+    path: str
+    name: str
+    size: int
+    modified: int
+    sidecar_modified: int = 0
+
+    @property
+    def stamp(self) -> list[int]:
+        return [self.size, self.modified, self.sidecar_modified]
+
+
+@dataclass(frozen=True)
+class StyleRecord:
+    """One stored picture. id: SHA-256 (hex) of its decoded pixels. files: path -> stamp, of every file that shows it."""
+
+    id: str
+    name: str
+    caption: str
+    tags: tuple[str, ...]
+    licence: str
+    width: int
+    height: int
+    files: dict[str, list[int]]
+
+    @property
+    def file(self) -> str:
+        return next(iter(self.files))
+
+    @property
+    def text(self) -> str:
+        """Everything about the picture that words can match: name, caption, tags."""
+        return " ".join([self.name, self.caption, *self.tags])
+
+    def to_metadata(self) -> dict[str, Any]:
+        """Chroma stores flat values alone, so lists and dicts go in as JSON."""
+        plain = {key: getattr(self, key) for key in ("name", "caption", "licence", "width", "height")}
+        return plain | {"tags": json.dumps(self.tags), "files": json.dumps(self.files)}
+
+    @classmethod
+    def from_metadata(cls, id: str, metadata: dict[str, Any]) -> "StyleRecord":
+        unpacked = {"tags": tuple(json.loads(metadata["tags"])), "files": json.loads(metadata["files"])}
+        return cls(id=id, **{**metadata, **unpacked})
+
+
+@dataclass(frozen=True)
+class StyleMatch:
+    """A retrieved record.
+
+    cosine: raw CLIP cosine, -1..1, of picture and query. score: 0..1, see `calibration`. ranks: strategy -> rank from 1.
+    matched: words of the prompt that stand in the record's text.
+    """
+
+    record: StyleRecord
+    score: float
+    cosine: float
+    ranks: dict[str, int]
+    matched: tuple[str, ...] = ()
+
+    def explain(self) -> dict[str, Any]:
+        """Return the match as the JSON object that RetrieveStyle's `explanation` lists."""
+        record = self.record
+        return {
+            "id": record.id,
+            "name": record.name,
+            "file": record.file,
+            "caption": record.caption,
+            "tags": list(record.tags),
+            "licence": record.licence,
+            "score": round(self.score, 4),
+            "cosine": round(self.cosine, 4),
+            "ranks": self.ranks,
+            "matched": list(self.matched),
+        }
+
+
+@dataclass
+class IngestReport:
+    """What an ingest did: counts of pictures, and the files that failed, each with its reason."""
+
+    added: int = 0
+    updated: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    failed: list[dict[str, str]] = field(default_factory=list)
+    total: int = 0
+    seconds: float = 0.0
