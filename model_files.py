@@ -184,7 +184,9 @@ def _checkpoint(path: Path, shapes: Shapes) -> ModelFile | None:
     in_channels = first[1] if first else 0
     task = {4: "", 8: " instruct-pix2pix", 9: " inpainting"}.get(in_channels, f" {in_channels}-channel")
     article = "an" if family.startswith("S") and family != "Stable Diffusion 2" else "a"
-    return ModelFile(path, "checkpoint", f"{article} {family}{task} checkpoint", width, in_channels, original_layout=True)
+    return ModelFile(
+        path, "checkpoint", f"{article} {family}{task} checkpoint", width, in_channels, original_layout=True
+    )
 
 
 def _controlnet(path: Path, shapes: Shapes) -> ModelFile | None:
@@ -242,11 +244,15 @@ def _identify_folder(path: Path) -> ModelFile:
         return ModelFile(path, "controlnet", f"a ControlNet for {_FAMILIES.get(width, f'{width}-wide')}", width)
     if config.get("model_type") == "clip":
         hidden = (config.get("vision_config") or {}).get("hidden_size", 768)  # transformers' own default
-        return ModelFile(path, "clip", "a CLIP model", hidden_size=hidden, projection_dim=config.get("projection_dim", 512))
+        return ModelFile(
+            path, "clip", "a CLIP model", hidden_size=hidden, projection_dim=config.get("projection_dim", 512)
+        )
     if config.get("model_type") == "clip_vision_model":
         sizes = config.get("hidden_size", 768), config.get("projection_dim", 512)
         return ModelFile(path, "image_encoder", f"a CLIP image encoder ({sizes[0]} wide)", 0, 0, *sizes)
-    return ModelFile(path, "unknown", f"a folder of {config.get('_class_name') or config.get('model_type') or 'unknown'}")
+    return ModelFile(
+        path, "unknown", f"a folder of {config.get('_class_name') or config.get('model_type') or 'unknown'}"
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

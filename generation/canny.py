@@ -37,7 +37,10 @@ def edges_from_sketch(
             f"no edge was found in the {width}x{height} sketch at thresholds {low_threshold} and {high_threshold}: lower "
             "them, or, if the drawing is on a transparent background, link LoadImage's MASK output to mask."
         )
-    return edges, f"{width}x{height}: Canny {low_threshold}/{high_threshold}{note}; {share:.1%} of the pixels are edges."
+    return (
+        edges,
+        f"{width}x{height}: Canny {low_threshold}/{high_threshold}{note}; {share:.1%} of the pixels are edges.",
+    )
 
 
 def looks_like_edges(grey: np.ndarray) -> bool:
@@ -63,9 +66,7 @@ def fit_to(picture: np.ndarray, width: int, height: int, fit: str) -> np.ndarray
     top, left = (height - rows) // 2, (width - columns) // 2
     if fit == "crop":
         return scaled[-top : height - top, -left : width - left]
-    return cv2.copyMakeBorder(
-        scaled, top, height - rows - top, left, width - columns - left, cv2.BORDER_REPLICATE
-    )
+    return cv2.copyMakeBorder(scaled, top, height - rows - top, left, width - columns - left, cv2.BORDER_REPLICATE)
 
 
 def _target_size(picture: np.ndarray, width: int, height: int) -> tuple[int, int]:

@@ -25,9 +25,7 @@ def encode_prompts(pipeline: StylePipeline, texts: Sequence[str]) -> list[torch.
     count = max(len(rows) for rows in windows)
     empty = _windows(pipeline.tokenizer, "")
     return [
-        torch.cat(
-            [pipeline.text_encoder(row.to(device))[0] for row in rows + empty * (count - len(rows))], dim=1
-        )
+        torch.cat([pipeline.text_encoder(row.to(device))[0] for row in rows + empty * (count - len(rows))], dim=1)
         for rows in windows
     ]
 

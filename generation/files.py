@@ -25,7 +25,9 @@ def check_files(base_model: Path, controlnet: Path, ip_adapter: Path, image_enco
     if base.in_channels not in (0, 4) or base.cross_attention_dim >= 1024:
         raise ValueError(f"base_model {base_model.name} is {base.description}: choose an SD 1.5 text-to-image model.")
     control = _expect(identify(controlnet), "controlnet", "controlnet", "a ControlNet for SD 1.5")
-    adapter = _expect(identify(ip_adapter), "ip_adapter", "ip_adapter", "an IP-Adapter for SD 1.5 (base, light or plus)")
+    adapter = _expect(
+        identify(ip_adapter), "ip_adapter", "ip_adapter", "an IP-Adapter for SD 1.5 (base, light or plus)"
+    )
     for name, part in (("controlnet", control), ("ip_adapter", adapter)):
         if part.cross_attention_dim != base.cross_attention_dim:
             raise ValueError(

@@ -1,5 +1,4 @@
-"""Weights to a ready pipeline. No network: configs of the published models lie in `configs/`, files are read from where they are.
-"""
+"""Weights to a ready pipeline. No network: configs of the published models lie in `configs/`, files are read from where they are."""
 
 from __future__ import annotations
 
@@ -101,7 +100,11 @@ def _load_base_file(file: ModelFile, tokenizer: Path, dtype: torch.dtype) -> dic
     text_config = CLIPTextConfig.from_pretrained(CONFIGS / "text_encoder")
     return {
         "unet": _build(
-            UNet2DConditionModel, unet_config, single_file_utils.convert_ldm_unet_checkpoint(state, unet_config), dtype, file
+            UNet2DConditionModel,
+            unet_config,
+            single_file_utils.convert_ldm_unet_checkpoint(state, unet_config),
+            dtype,
+            file,
         ),
         "vae": _build(
             AutoencoderKL, vae_config, single_file_utils.convert_ldm_vae_checkpoint(state, vae_config), dtype, file
@@ -152,7 +155,9 @@ def _from_folder(model: type, folder: Path, dtype: torch.dtype) -> Any:
     return model.from_pretrained(folder, torch_dtype=dtype, variant=variant, local_files_only=True)
 
 
-def _build(model: type, config: dict[str, Any], state: dict[str, torch.Tensor], dtype: torch.dtype, file: ModelFile) -> Any:
+def _build(
+    model: type, config: dict[str, Any], state: dict[str, torch.Tensor], dtype: torch.dtype, file: ModelFile
+) -> Any:
     """Build the model around the tensors of the file, so that nothing is allocated or initialised twice."""
     with torch.device("meta"):
         built = model.from_config(config)

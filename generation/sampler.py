@@ -121,7 +121,9 @@ def _decode(pipeline: StylePipeline, latents: torch.Tensor) -> torch.Tensor:
     pictures = [vae.decode(row[None].to(device, dtype) / vae.config.scaling_factor).sample for row in latents]
     images = (torch.cat(pictures).float() / 2 + 0.5).clamp(0, 1)
     if not torch.isfinite(images).all():
-        raise ValueError("the VAE gave a picture that is not finite: choose precision fp32 or bf16 on LoadStylePipeline.")
+        raise ValueError(
+            "the VAE gave a picture that is not finite: choose precision fp32 or bf16 on LoadStylePipeline."
+        )
     return images.permute(0, 2, 3, 1).cpu()
 
 

@@ -52,5 +52,3 @@ def _fit_mask(mask: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
     mask = mask.detach().float().cpu().clamp(0, 1)
     mask = mask[None] if mask.ndim == 2 else mask
     return torch.nn.functional.interpolate(mask[:, None], size=pictures.shape[1:3], mode="bilinear")[:, 0]
-
-

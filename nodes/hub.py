@@ -28,7 +28,9 @@ HUB: dict[str, dict[str, HubModel]] = {
     "base_model": {_SD15: HubModel(_SD15, _SD15_FILES, "diffusers")},
     "controlnet": {
         "lllyasviel/control_v11p_sd15_canny": HubModel(
-            "lllyasviel/control_v11p_sd15_canny", ("config.json", "diffusion_pytorch_model.fp16.safetensors"), "controlnet"
+            "lllyasviel/control_v11p_sd15_canny",
+            ("config.json", "diffusion_pytorch_model.fp16.safetensors"),
+            "controlnet",
         )
     },
     "ip_adapter": {

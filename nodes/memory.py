@@ -48,4 +48,6 @@ def choose_dtype(precision: str) -> torch.dtype:
     device = mm.get_torch_device()
     if mm.is_device_cpu(device):
         return torch.float32
-    return mm.unet_dtype(device, model_params=859_500_000, supported_dtypes=[torch.float16, torch.bfloat16, torch.float32])
+    return mm.unet_dtype(
+        device, model_params=859_500_000, supported_dtypes=[torch.float16, torch.bfloat16, torch.float32]
+    )

@@ -82,7 +82,11 @@ def find_model(part: str, name: str) -> Path | None:
 
 def image_encoders() -> list[Path]:
     """Return every image encoder that an IP-Adapter could be paired with: ComfyUI's clip_vision folder, then the bundled."""
-    found = [Path(path) for name in folder_paths.get_filename_list("clip_vision") if (path := folder_paths.get_full_path("clip_vision", name))]
+    found = [
+        Path(path)
+        for name in folder_paths.get_filename_list("clip_vision")
+        if (path := folder_paths.get_full_path("clip_vision", name))
+    ]
     return [*found, MODELS / "ip-adapter-tiny" / "image_encoder"]
 
 
@@ -156,8 +160,17 @@ def _system_user_directory() -> str:
 
 def _files(part: str) -> list[str]:
     """Single files. Of a CLIP encoder only those that have both towers will do, which their headers tell."""
-    names = [(folder, name) for folder in FOLDERS[part] if folder != "diffusers" for name in folder_paths.get_filename_list(folder)]
-    files = [(folder, name) for folder, name in names if name.endswith(WEIGHT_SUFFIXES) and not _in_model_folder(folder, name)]
+    names = [
+        (folder, name)
+        for folder in FOLDERS[part]
+        if folder != "diffusers"
+        for name in folder_paths.get_filename_list(folder)
+    ]
+    files = [
+        (folder, name)
+        for folder, name in names
+        if name.endswith(WEIGHT_SUFFIXES) and not _in_model_folder(folder, name)
+    ]
     if part == "encoder":
         files = [(folder, name) for folder, name in files if _is_whole_clip(folder_paths.get_full_path(folder, name))]
     return [name for _, name in files]

@@ -28,7 +28,10 @@ class RetrieveStyle(io.ComfyNode):
             inputs=[
                 StyleKB.Input("knowledge_base", tooltip="From Style Knowledge Base."),
                 io.String.Input(
-                    "prompt", multiline=True, default="", tooltip="What the picture should be; its style words do the finding."
+                    "prompt",
+                    multiline=True,
+                    default="",
+                    tooltip="What the picture should be; its style words do the finding.",
                 ),
                 io.Combo.Input(
                     "strategy",
@@ -61,7 +64,9 @@ class RetrieveStyle(io.ComfyNode):
                     tooltip="Terms that must hold, such as tag:ukiyo-e license:CC0 -tag:photo. Fields: tag, license, folder, name.",
                 ),
                 io.Image.Input(
-                    "query_image", optional=True, tooltip="A picture whose look is wanted, for the strategies image and hybrid."
+                    "query_image",
+                    optional=True,
+                    tooltip="A picture whose look is wanted, for the strategies image and hybrid.",
                 ),
                 io.String.Input("avoid", optional=True, default="", tooltip="What the style must not be."),
                 io.String.Input(
@@ -120,9 +125,7 @@ class RetrieveStyle(io.ComfyNode):
         sheet = convert.pil_to_image(contact_sheet.draw(matches, pictures))
         shown = ui.PreviewImage(sheet, cls=cls).as_dict() | {"text": (explanation,)}
         images = [convert.pil_to_image(picture) for picture in pictures] or [ExecutionBlocker(None)]
-        return io.NodeOutput(
-            StyleReferences(tuple(matches), tuple(pictures)), images[0], images, explanation, ui=shown
-        )
+        return io.NodeOutput(StyleReferences(tuple(matches), tuple(pictures)), images[0], images, explanation, ui=shown)
 
 
 def _check_words(prompt: str, filter: str) -> None:

@@ -51,42 +51,87 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                 ),
                 io.Int.Input("steps", default=20, min=1, max=150, tooltip="Denoising steps."),
                 io.Float.Input(
-                    "cfg", default=7.5, min=1.0, max=30.0, step=0.1, tooltip="Guidance: how hard to follow the prompt. 1: off."
+                    "cfg",
+                    default=7.5,
+                    min=1.0,
+                    max=30.0,
+                    step=0.1,
+                    tooltip="Guidance: how hard to follow the prompt. 1: off.",
                 ),
                 io.Combo.Input(
-                    "scheduler", options=list(SCHEDULERS), tooltip="How noise is removed, from the checkpoint's own config."
+                    "scheduler",
+                    options=list(SCHEDULERS),
+                    tooltip="How noise is removed, from the checkpoint's own config.",
                 ),
                 io.Int.Input("width", default=0, min=0, max=2048, step=8, tooltip=size),
                 io.Int.Input("height", default=0, min=0, max=2048, step=8, tooltip=size),
                 io.Int.Input("batch_size", default=1, min=1, max=16, tooltip="How many pictures."),
                 io.Float.Input(
-                    "control_strength", default=1.0, min=0.0, max=2.0, step=0.05, tooltip="How closely to follow the edges."
+                    "control_strength",
+                    default=1.0,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="How closely to follow the edges.",
                 ),
                 io.Float.Input(
-                    "control_start", default=0.0, min=0.0, max=1.0, step=0.01, tooltip=f"Follow the edges from here. {share}"
+                    "control_start",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip=f"Follow the edges from here. {share}",
                 ),
                 io.Float.Input(
-                    "control_end", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=f"Follow the edges until here. {share}"
+                    "control_end",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip=f"Follow the edges until here. {share}",
                 ),
                 io.Float.Input(
-                    "style_strength", default=0.6, min=0.0, max=2.0, step=0.05, tooltip="How much of the reference's style."
+                    "style_strength",
+                    default=0.6,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="How much of the reference's style.",
                 ),
                 io.Float.Input(
-                    "style_start", default=0.0, min=0.0, max=1.0, step=0.01, tooltip=f"Apply the style from here. {share}"
+                    "style_start",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip=f"Apply the style from here. {share}",
                 ),
                 io.Float.Input(
-                    "style_end", default=1.0, min=0.0, max=1.0, step=0.01, tooltip=f"Apply the style until here. {share}"
+                    "style_end",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip=f"Apply the style until here. {share}",
                 ),
                 io.Combo.Input(
-                    "style_mode", options=list(STYLE_MODES), default="full", tooltip="full: every block gets the reference."
+                    "style_mode",
+                    options=list(STYLE_MODES),
+                    default="full",
+                    tooltip="full: every block gets the reference.",
                 ),
                 io.Combo.Input(
-                    "speed", options=list(SPEEDS), default="exact", tooltip="exact: the same picture as plain diffusers."
+                    "speed",
+                    options=list(SPEEDS),
+                    default="exact",
+                    tooltip="exact: the same picture as plain diffusers.",
                 ),
                 io.Image.Input("edges", optional=True, tooltip="White lines on black, from Canny From Sketch."),
                 StyleReferencesSocket.Input("references", optional=True, tooltip="From Retrieve Style."),
                 io.Image.Input(
-                    "reference_image", optional=True, tooltip="A picture as style reference, when references is not linked."
+                    "reference_image",
+                    optional=True,
+                    tooltip="A picture as style reference, when references is not linked.",
                 ),
             ],
             outputs=[
@@ -241,12 +286,19 @@ def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[to
     return torch.from_numpy(array).float() / 255, width, height
 
 
-def _describe_references(references: StyleReferences | None, pictures: tuple[Image.Image, ...]) -> list[dict[str, object]]:
+def _describe_references(
+    references: StyleReferences | None, pictures: tuple[Image.Image, ...]
+) -> list[dict[str, object]]:
     from ..retrieval.reader import content_id
 
     if references is None:
         return [{"id": content_id(picture)} for picture in pictures]
     return [
-        {"id": match.record.id, "name": match.record.name, "file": Path(match.record.file).name, "score": round(match.score, 4)}
+        {
+            "id": match.record.id,
+            "name": match.record.name,
+            "file": Path(match.record.file).name,
+            "score": round(match.score, 4),
+        }
         for match in references.matches
     ]

@@ -28,7 +28,12 @@ class ClipEncoder:
     """
 
     def __init__(
-        self, name: str, path: Path, tokenizer: Path, on_device: Callable[[Any], Any] = _own_device, batch_size: int = 32
+        self,
+        name: str,
+        path: Path,
+        tokenizer: Path,
+        on_device: Callable[[Any], Any] = _own_device,
+        batch_size: int = 32,
     ) -> None:
         self.name = name
         self.path = path

@@ -104,7 +104,10 @@ class _Ingest:
         if owner and owner != id:
             self._detach(owner, file.path)
         known = self._batch[id][0] if id in self._batch else self._records.get(id)
-        files = {file.path: file.stamp, **{p: stamp for p, stamp in (known.files if known else {}).items() if p != file.path}}
+        files = {
+            file.path: file.stamp,
+            **{p: stamp for p, stamp in (known.files if known else {}).items() if p != file.path},
+        }
         record = StyleRecord(id, file.name, caption, tags, licence, image.width, image.height, files)
         self._owner[file.path] = id
         if known is None or id in self._batch:

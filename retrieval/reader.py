@@ -112,7 +112,9 @@ def _source_file(path: Path, root: Path) -> SourceFile:
     status = path.stat()
     sidecar = _sidecar(path)
     modified = sidecar.stat().st_mtime_ns if sidecar else 0
-    return SourceFile(str(path), path.relative_to(root).with_suffix("").as_posix(), status.st_size, status.st_mtime_ns, modified)
+    return SourceFile(
+        str(path), path.relative_to(root).with_suffix("").as_posix(), status.st_size, status.st_mtime_ns, modified
+    )
 
 
 def _sidecar(path: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 
@@ -41,7 +42,9 @@ class StyleQuery:
         if self.strategy not in STRATEGIES:
             raise ValueError(f"strategy '{self.strategy}' does not exist: choose one of {', '.join(STRATEGIES)}.")
         if self.strategy == "image" and self.image is None:
-            raise ValueError("strategy image compares pictures, and query_image is not linked: link it or choose another.")
+            raise ValueError(
+                "strategy image compares pictures, and query_image is not linked: link it or choose another."
+            )
         if self.strategy != "image" and not self.prompt.strip() and not self.pinned:
             raise ValueError(f"the prompt is empty, and strategy {self.strategy} searches by words: write a prompt.")
 
@@ -51,7 +54,9 @@ def search(store: StyleStore, encoder: ClipEncoder, query: StyleQuery) -> list[S
     terms = parse_filter(query.filter)
     records = store.records()
     if not records:
-        raise ValueError(f"knowledge base '{store.name}' is empty: give StyleKnowledgeBase sources or images with pictures.")
+        raise ValueError(
+            f"knowledge base '{store.name}' is empty: give StyleKnowledgeBase sources or images with pictures."
+        )
     store.require_encoder(encoder.identity)
     return _Search(store, encoder, query, records, terms).run()
 
@@ -84,7 +89,9 @@ class _Search:
         if self._query.pinned:
             return [self._match(id, {}) for id in self._pinned()]
         rankings = self._rankings()
-        chosen = rankings if self._query.strategy == "hybrid" else {self._query.strategy: rankings[self._query.strategy]}
+        chosen = (
+            rankings if self._query.strategy == "hybrid" else {self._query.strategy: rankings[self._query.strategy]}
+        )
         ranks = {name: {id: place for place, id in enumerate(order, 1)} for name, order in rankings.items()}
         fused = _fuse(list(chosen.values()))
         found = [
@@ -121,6 +128,7 @@ class _Search:
         """Rank by BM25 over name, caption and tags; ids that share no word with the prompt are left out."""
         import bm25s
 
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to debug, and tells of every index
         ids = [id for id in self._records if id in self._allowed]
         texts = [_words(self._records[id].text) for id in ids]
         asked = sorted({word for word in _words(self._query.prompt) if any(word in text for text in texts)})

@@ -107,7 +107,9 @@ class StyleStore:
         count = min(count, len(self))
         if not count:
             return []
-        found = self._collection.query(query_embeddings=[vector.astype(np.float32)], n_results=count, include=["distances"])
+        found = self._collection.query(
+            query_embeddings=[vector.astype(np.float32)], n_results=count, include=["distances"]
+        )
         pairs = zip(found["ids"][0], found["distances"][0], strict=True)
         return sorted(((id, 1.0 - float(distance)) for id, distance in pairs), key=lambda pair: (-pair[1], pair[0]))
 

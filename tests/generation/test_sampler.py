@@ -1,0 +1,155 @@
+"""Our sampler against plain diffusers on the bundled models, and what must not leak from one run into the next."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
+from PIL import Image
+from places import ROOT
+from style_pack.generation.pipeline import StylePipeline
+from style_pack.generation.sampler import generate
+from style_pack.generation.schedulers import SCHEDULERS, build_scheduler
+from style_pack.generation.settings import GenerationSettings
+
+SETTINGS = GenerationSettings("a castle at night", "blurry", 7, 3, 4.0, "ddim", 64, 64, ip_adapter_scale=0.8)
+PICTURES = 1e-3
+
+
+def reference(seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (80, 80, 3), dtype=np.uint8))
+
+
+def edges() -> torch.Tensor:
+    lines = torch.zeros(1, 3, 64, 64)
+    lines[:, :, 16, :] = lines[:, :, :, 40] = 1
+    return lines
+
+
+def plain(settings: GenerationSettings, control: torch.Tensor | None, style: Image.Image | None) -> torch.Tensor:
+    """The same picture by diffusers alone, from the same folders, by its own documented calls."""
+    models = ROOT / "models"
+    if control is None:
+        pipe = StableDiffusionPipeline.from_pretrained(models / "sd-tiny", torch_dtype=torch.float32)
+        extra = {"width": settings.width, "height": settings.height}
+    else:
+        from diffusers import ControlNetModel
+
+        net = ControlNetModel.from_pretrained(models / "controlnet-canny-tiny", torch_dtype=torch.float32)
+        pipe = StableDiffusionControlNetPipeline.from_pretrained(
+            models / "sd-tiny", controlnet=net, torch_dtype=torch.float32
+        )
+        extra = {
+            "image": control,
+            "controlnet_conditioning_scale": settings.controlnet_conditioning_scale,
+            "control_guidance_start": settings.control_guidance_start,
+            "control_guidance_end": settings.control_guidance_end,
+        }
+    pipe.scheduler = build_scheduler(settings.scheduler, pipe.scheduler.config)
+    if style is not None:
+        pipe.load_ip_adapter(
+            str(models / "ip-adapter-tiny"),
+            subfolder="",
+            weight_name="ip-adapter_tiny.safetensors",
+            image_encoder_folder="image_encoder",
+            local_files_only=True,
+        )
+        pipe.set_ip_adapter_scale(settings.ip_adapter_scale)
+        extra["ip_adapter_image"] = style
+    pipe.set_progress_bar_config(disable=True)
+    picture = pipe(
+        settings.prompt,
+        negative_prompt=settings.negative_prompt,
+        num_inference_steps=settings.num_inference_steps,
+        guidance_scale=settings.guidance_scale,
+        num_images_per_prompt=settings.num_images,
+        generator=[torch.Generator().manual_seed(settings.seed + n) for n in range(settings.num_images)],
+        output_type="pt",
+        **extra,
+    ).images
+    return picture.permute(0, 2, 3, 1).float()
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_every_scheduler_gives_diffusers_own_picture(pipeline: StylePipeline, scheduler: str) -> None:
+    settings = replace(SETTINGS, scheduler=scheduler)
+    ours = generate(pipeline, settings, edges(), [reference()]).images
+    assert (ours - plain(settings, edges(), reference())).abs().max() <= PICTURES
+
+
+@pytest.mark.parametrize("with_edges", [True, False])
+@pytest.mark.parametrize("with_style", [True, False])
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+def test_with_and_without_each_adapter_it_is_diffusers_own_picture(
+    pipeline: StylePipeline, with_edges: bool, with_style: bool, guidance: float
+) -> None:
+    settings = replace(SETTINGS, guidance_scale=guidance, control_guidance_end=0.7)
+    control, style = edges() if with_edges else None, reference() if with_style else None
+    ours = generate(pipeline, settings, control, [style] if style else []).images
+    assert (ours - plain(settings, control, style)).abs().max() <= PICTURES
+
+
+def test_a_batch_is_its_seeds_one_by_one(pipeline: StylePipeline) -> None:
+    batch = generate(pipeline, replace(SETTINGS, num_images=2), edges(), [reference()]).images
+    assert (batch - plain(replace(SETTINGS, num_images=2), edges(), reference())).abs().max() <= PICTURES
+    second = generate(pipeline, replace(SETTINGS, seed=SETTINGS.seed + 1), edges(), [reference()]).images
+    assert (batch[1:] - second).abs().max() <= PICTURES
+
+
+def test_the_same_seed_gives_the_same_picture_and_another_seed_another(pipeline: StylePipeline) -> None:
+    first = generate(pipeline, SETTINGS, edges(), [reference()]).images
+    other = generate(pipeline, replace(SETTINGS, seed=8), edges(), [reference()]).images
+    again = generate(pipeline, SETTINGS, edges(), [reference()]).images
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_each_conditioning_changes_the_picture(pipeline: StylePipeline) -> None:
+    base = generate(pipeline, SETTINGS, edges(), [reference()]).images
+    for changed in (
+        generate(pipeline, replace(SETTINGS, prompt="a boat"), edges(), [reference()]),
+        generate(pipeline, SETTINGS, edges().flip(-1), [reference()]),
+        generate(pipeline, SETTINGS, edges(), [reference(1)]),
+        generate(pipeline, SETTINGS, edges(), [reference(), reference(1)]),
+    ):
+        assert (changed.images - base).abs().max() > 1e-4
+
+
+def test_style_start_and_end_bound_the_steps_that_see_the_reference(pipeline: StylePipeline) -> None:
+    settings = replace(SETTINGS, num_inference_steps=4, ip_adapter_start=0.25, ip_adapter_end=0.75)
+    seen: list[float] = []
+
+    def watch(step: int, steps: int, latents: torch.Tensor) -> None:
+        processors = pipeline.denoiser.unet.attn_processors.values()
+        seen.append(next(p.scale[0] for p in processors if hasattr(p, "scale")))
+
+    late = generate(pipeline, settings, edges(), [reference()], watch).images
+    assert seen == [0.0, 0.8, 0.8, 0.0]
+    full = generate(pipeline, replace(settings, ip_adapter_start=0.0, ip_adapter_end=1.0), edges(), [reference()])
+    assert (late - full.images).abs().max() > 1e-4
+    assert torch.equal(late, generate(pipeline, settings, edges(), [reference()]).images)
+
+
+def test_an_interrupt_ends_the_run_within_the_step_and_leaves_nothing_behind(pipeline: StylePipeline) -> None:
+    whole = generate(pipeline, SETTINGS, edges(), [reference()]).images
+    steps: list[int] = []
+
+    class Interrupted(Exception):
+        pass
+
+    def stop(step: int, total: int, latents: torch.Tensor) -> None:
+        steps.append(step)
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        generate(pipeline, replace(SETTINGS, seed=99), edges(), [reference()], stop)
+    assert steps == [1]
+    assert torch.equal(whole, generate(pipeline, SETTINGS, edges(), [reference()]).images)
+
+
+def test_a_prompt_of_several_windows_is_not_cut(pipeline: StylePipeline) -> None:
+    long = "a house " * 60
+    first = generate(pipeline, replace(SETTINGS, prompt=long + "blueprint"), edges(), []).images
+    second = generate(pipeline, replace(SETTINGS, prompt=long + "watercolour"), edges(), []).images
+    assert (first - second).abs().max() > 1e-5

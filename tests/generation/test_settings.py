@@ -1,0 +1,24 @@
+from dataclasses import replace
+
+import pytest
+from style_pack.generation.settings import GenerationSettings
+
+GOOD = GenerationSettings("a house", "", 1, 4, 7.5, "ddim", 256, 256)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"prompt": "word " * 10_000}, r"prompt has 50,000 characters \(10,000 words\); at most 8,000"),
+        ({"negative_prompt": "x" * 8001}, "negative_prompt has 8,001 characters"),
+        ({"width": 8}, "a picture of 8x256 can't be made"),
+        ({"height": 8192}, "a picture of 256x8192 can't be made"),
+        ({"width": 260}, "both sides must be multiples of 8"),
+        ({"scheduler": "magic"}, "scheduler 'magic' does not exist: choose one of dpmpp_2m_karras"),
+        ({"control_guidance_start": 0.5, "control_guidance_end": 0.5}, "control_start is 0.5 and control_end is 0.5"),
+        ({"ip_adapter_start": 0.9, "ip_adapter_end": 0.1}, "style_start is 0.9 and style_end is 0.1"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_value(change: dict, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        replace(GOOD, **change)
