@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.loaders import single_file_utils
@@ -18,6 +19,9 @@ from ..model_files import ModelFile, clip_vision_config, fingerprint, load_state
 from .files import PipelineFiles
 
 CONFIGS = Path(__file__).parent / "configs"
+
+# diffusers 0.40 renamed the argument, and 0.42 warns of the old name.
+DTYPE_ARGUMENT = "dtype" if tuple(map(int, diffusers.__version__.split(".")[:2])) >= (0, 40) else "torch_dtype"
 
 
 class Denoiser(torch.nn.Module):
@@ -145,14 +149,19 @@ def _add_ip_adapter(unet, image_encoder, image_processor, file: ModelFile) -> No
     loader = StableDiffusionPipeline(
         None, None, None, unet, None, None, image_processor, image_encoder, requires_safety_checker=False
     )
-    loader.load_ip_adapter(tree, subfolder="", weight_name="", image_encoder_folder=None)
+    verbosity = diffusers.logging.get_verbosity()
+    diffusers.logging.set_verbosity_error()  # 0.42 warns of its own cast, and names no module that it would harm
+    try:
+        loader.load_ip_adapter(tree, subfolder="", weight_name="", image_encoder_folder=None)
+    finally:
+        diffusers.logging.set_verbosity(verbosity)
 
 
 def _from_folder(model: type, folder: Path, dtype: torch.dtype) -> Any:
     """Load a diffusers model; folders published in half precision alone name their files `….fp16.safetensors`."""
     names = [path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")]
     variant = "fp16" if names and all(".fp16." in name for name in names) else None
-    return model.from_pretrained(folder, torch_dtype=dtype, variant=variant, local_files_only=True)
+    return model.from_pretrained(folder, variant=variant, local_files_only=True, **{DTYPE_ARGUMENT: dtype})
 
 
 def _build(

@@ -51,11 +51,13 @@ def generate(
     with _timed(seconds, "sampling"):
         device = pipeline.on_device(pipeline.denoiser)
         sampler = _build_sampler(pipeline, settings, with_control=edges is not None)
-        scale_at = _style_schedule(settings) if styled else (lambda step: 0.0)
+        sampler.scheduler.set_timesteps(settings.num_inference_steps)
+        steps = len(sampler.scheduler.timesteps)  # PNDM takes one more than it is asked for
+        scale_at = _style_schedule(settings, steps) if styled else (lambda step: 0.0)
         sampler.set_ip_adapter_scale(scale_at(0))
 
         def step_end(_, step: int, timestep: int, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            on_step(step + 1, sampler.num_timesteps, tensors["latents"])
+            on_step(step + 1, steps, tensors["latents"])
             if scale_at(step + 1) != scale_at(step):
                 sampler.set_ip_adapter_scale(scale_at(step + 1))
             return tensors
@@ -103,9 +105,8 @@ def _size_or_control(settings: GenerationSettings, edges: torch.Tensor | None) -
     }
 
 
-def _style_schedule(settings: GenerationSettings) -> Callable[[int], float]:
+def _style_schedule(settings: GenerationSettings, steps: int) -> Callable[[int], float]:
     """Return the IP-Adapter scale at step n, by the rule that diffusers has for ControlNet's start and end."""
-    steps = settings.num_inference_steps
 
     def scale_at(step: int) -> float:
         inside = settings.ip_adapter_start <= step / steps and (step + 1) / steps <= settings.ip_adapter_end

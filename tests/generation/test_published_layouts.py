@@ -39,6 +39,15 @@ def no_network(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small tensors gain nothing from threads, and on a busy machine lose half the time waiting for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return diffusers_folder(tmp_path_factory.mktemp("sd15") / "stable-diffusion-v1-5", seed=3)
@@ -117,7 +126,7 @@ def test_the_old_names_of_the_vaes_attention_load_as_the_new(tmp_path):
 def test_a_checkpoint_has_the_published_groups_of_keys(tmp_path):
     names = shapes(checkpoint(tmp_path / "sd15.safetensors"))
     groups = Counter(name.split(".")[0] for name in names)
-    text = 2 + 16 * SMALL.depth + 2 + 1  # embeddings, layers, final norm, position_ids: 197 at 12 layers
+    text = 2 + 16 * 2 + 2 + 1  # embeddings, two layers, final norm, position_ids: 197 with the published 12 layers
     assert (groups["model"], groups["first_stage_model"], groups["cond_stage_model"]) == (686, 248, text)
     assert len(names) == 686 + 248 + text + 14
     assert names["first_stage_model.encoder.mid.attn_1.proj_out.weight"] == (128, 128, 1, 1)

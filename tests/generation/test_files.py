@@ -1,0 +1,140 @@
+"""Files in every published layout: what they are said to be, which fit together, and that each loads to the same picture."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import published_layouts as published
+import pytest
+import torch
+from PIL import Image
+from style_pack.generation import pipeline as loading
+from style_pack.generation.files import check_files
+from style_pack.generation.sampler import generate
+from style_pack.generation.settings import GenerationSettings
+from style_pack.model_files import identify
+
+SIZE = published.SMALL
+SETTINGS = GenerationSettings("a castle", "", 3, 2, 3.0, "ddim", 64, 64)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small model of each kind in each layout, all from the same seed."""
+    root = tmp_path_factory.mktemp("published models")
+    published.diffusers_folder(root / "folder")
+    published.diffusers_folder(root / "folder as on hub", as_on_hub=True)
+    published.checkpoint(root / "anything.safetensors")
+    published.checkpoint(root / "anything.ckpt")
+    published.controlnet(root / "control folder")
+    published.controlnet(root / "control.safetensors", layout="diffusers")
+    published.controlnet(root / "control.pth", layout="original")
+    published.controlnet(root / "control bare.safetensors", layout="bare")
+    for kind in ("ip-adapter_sd15", "ip-adapter-plus_sd15"):
+        published.ip_adapter(root / f"{kind}.safetensors", kind=kind)
+        published.ip_adapter(root / f"{kind}.bin", kind=kind)
+    published.ip_adapter(root / "sdxl adapter.safetensors", kind="ip-adapter_sdxl_vit-h")
+    published.clip_vision(root / "encoder.safetensors")
+    published.clip_vision(root / "encoder folder")
+    published.clip_vision(root / "wrong encoder.safetensors", kind="vit-l")
+    for base in ("sdxl", "sd2", "sd15_inpainting"):
+        published.checkpoint_stub(root / f"{base}.safetensors", base)
+    published.tokenizer_folder(root / "tokenizer")
+    published.config_folder(root / "configs", SIZE)
+    published.meta_model("controlnet", SIZE).save_config(root / "configs" / "controlnet")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def small_configs(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The configs of the small models in place of SD 1.5's published ones."""
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "CONFIGS", models / "configs")
+        yield
+
+
+def paint(models: Path, base: str, control: str, adapter: str, encoder: str) -> torch.Tensor:
+    files = check_files(models / base, models / control, models / adapter, [models / encoder])
+    pipeline = loading.load_pipeline(files, models / "tokenizer", torch.float32)
+    style = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    lines = torch.zeros(1, 3, 64, 64)
+    lines[..., 20:40] = 1
+    return generate(pipeline, SETTINGS, lines, [style]).images
+
+
+@pytest.mark.parametrize("kind", ["ip-adapter_sd15", "ip-adapter-plus_sd15"])
+def test_every_layout_loads_to_the_same_picture(models: Path, kind: str) -> None:
+    expected = paint(models, "folder", "control folder", f"{kind}.safetensors", "encoder folder")
+    assert torch.isfinite(expected).all()
+    for base, control, adapter, encoder in (
+        ("folder as on hub", "control.safetensors", f"{kind}.bin", "encoder.safetensors"),
+        ("anything.safetensors", "control.pth", f"{kind}.bin", "encoder.safetensors"),
+        ("anything.ckpt", "control bare.safetensors", f"{kind}.safetensors", "encoder.safetensors"),
+    ):
+        assert (paint(models, base, control, adapter, encoder) - expected).abs().max() <= 1e-4, (base, control, adapter)
+
+
+@pytest.mark.parametrize(
+    ("name", "description"),
+    [
+        ("folder", "a diffusers folder of SD 1.5"),
+        ("anything.safetensors", "an SD 1.5 checkpoint"),
+        ("anything.ckpt", "an SD 1.5 checkpoint"),
+        ("sdxl.safetensors", "an SDXL checkpoint"),
+        ("sd2.safetensors", "a Stable Diffusion 2 checkpoint"),
+        ("sd15_inpainting.safetensors", "an SD 1.5 inpainting checkpoint"),
+        ("control folder", "a ControlNet for SD 1.5"),
+        ("control.safetensors", "a ControlNet for SD 1.5"),
+        ("control.pth", "a ControlNet for SD 1.5"),
+        ("control bare.safetensors", "a ControlNet for SD 1.5"),
+        ("ip-adapter_sd15.bin", "an IP-Adapter for SD 1.5"),
+        ("ip-adapter-plus_sd15.safetensors", "an IP-Adapter plus for SD 1.5"),
+        ("encoder.safetensors", "a CLIP image encoder (1280 wide, 1024 numbers an image)"),
+    ],
+)
+def test_a_file_is_known_by_its_header(models: Path, name: str, description: str) -> None:
+    assert identify(models / name).description == description
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "sentence"),
+    [
+        ("base", "sdxl.safetensors", "base_model sdxl.safetensors is an SDXL checkpoint: choose an SD 1.5"),
+        ("base", "sd15_inpainting.safetensors", "is an SD 1.5 inpainting checkpoint: choose an SD 1.5 text-to-image"),
+        ("base", "encoder.safetensors", "base_model encoder.safetensors is a CLIP image encoder"),
+        ("control", "ip-adapter_sd15.bin", "controlnet ip-adapter_sd15.bin is an IP-Adapter for SD 1.5: choose a ControlNet"),
+        ("adapter", "encoder.safetensors", "ip_adapter encoder.safetensors is a CLIP image encoder"),
+        ("adapter", "sdxl adapter.safetensors", r"is an IP-Adapter for SDXL \(2048 numbers a token\), but anything"),
+        ("encoder", "wrong encoder.safetensors", "needs a CLIP image encoder of 1024 numbers an image, and the clip_vision"),
+    ],
+)
+def test_what_does_not_belong_is_refused_by_what_it_is(models: Path, part: str, name: str, sentence: str) -> None:
+    chosen = {
+        "base": "anything.safetensors",
+        "control": "control.pth",
+        "adapter": "ip-adapter_sd15.safetensors",
+        "encoder": "encoder.safetensors",
+    }
+    chosen[part] = name
+    with pytest.raises(ValueError, match=sentence):
+        check_files(*(models / chosen[key] for key in ("base", "control", "adapter")), [models / chosen["encoder"]])
+
+
+def test_a_damaged_file_and_a_pickle_of_code_are_refused(models: Path) -> None:
+    (models / "cut.safetensors").write_bytes((models / "control.safetensors").read_bytes()[:5000])
+    with pytest.raises(ValueError, match=r"cut\.safetensors is damaged"):
+        identify(models / "cut.safetensors")
+    (models / "noise.pth").write_bytes(b"\x80\x02noise")
+    with pytest.raises(ValueError, match=r"noise\.pth (is damaged|holds more than tensors)"):
+        identify(models / "noise.pth")
+    torch.save({"state_dict": {"x": torch.zeros(1)}, "code": print}, models / "code.ckpt")
+    with pytest.raises(ValueError, match=r"code\.ckpt holds more than tensors and is not opened"):
+        identify(models / "code.ckpt")
+
+
+def test_a_checkpoint_of_other_sizes_says_what_does_not_fit(models: Path) -> None:
+    other = published.checkpoint(models / "other.safetensors", replace(SIZE, unet_channels=(32, 64, 64, 64)))
+    files = check_files(other, models / "control.pth", models / "ip-adapter_sd15.bin", [models / "encoder.safetensors"])
+    with pytest.raises(ValueError, match=r"other\.safetensors is an SD 1\.5 checkpoint, but its tensors do not fit"):
+        loading.load_pipeline(files, models / "tokenizer", torch.float32)
