@@ -34,8 +34,8 @@ def edges_from_sketch(
     share = np.count_nonzero(edges) / edges.size
     if not share:
         raise ValueError(
-            f"no edge was found in the {width}x{height} sketch at thresholds {low_threshold} and {high_threshold}: lower "
-            "them, or, if the drawing is on a transparent background, link LoadImage's MASK output to mask."
+            f"no edge was found in the {width}x{height} sketch at thresholds {low_threshold} and {high_threshold}: "
+            "lower them, or, if the drawing is on a transparent background, link LoadImage's MASK output to mask."
         )
     return (
         edges,
@@ -47,7 +47,7 @@ def looks_like_edges(grey: np.ndarray) -> bool:
     """Tell finished edges, thin white lines on black, from a drawing. grey: (H, W) uint8."""
     black = np.mean(grey < 32)
     light = np.mean(grey > 224)
-    return bool(black >= _EDGE_MAP_MIN_BLACK and 0 < light and (1 - black - light) <= _EDGE_MAP_MAX_GREY)
+    return bool(black >= _EDGE_MAP_MIN_BLACK and light > 0 and (1 - black - light) <= _EDGE_MAP_MAX_GREY)
 
 
 def fit_to(picture: np.ndarray, width: int, height: int, fit: str) -> np.ndarray:

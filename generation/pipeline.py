@@ -1,4 +1,5 @@
-"""Weights to a ready pipeline. No network: configs of the published models lie in `configs/`, files are read from where they are."""
+"""Weights to a ready pipeline. No network: configs of the published models lie in `configs/`, files are read from
+where they are."""
 
 from __future__ import annotations
 
@@ -12,8 +13,14 @@ import diffusers
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.loaders import single_file_utils
-from transformers import CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 from ..model_files import ModelFile, clip_vision_config, fingerprint, load_state_dict, read_shapes
 from .files import PipelineFiles
@@ -140,7 +147,8 @@ def _load_image_encoder(file: ModelFile, dtype: torch.dtype) -> tuple[CLIPVision
 
 
 def _add_ip_adapter(unet, image_encoder, image_processor, file: ModelFile) -> None:
-    """Give the UNet the adapter's projections; diffusers' loader hangs on a pipeline, so one is made for the purpose."""
+    """Give the UNet the adapter's projections; diffusers' loader hangs on a pipeline, so one is made for the
+    purpose."""
     tree: dict[str, dict[str, torch.Tensor]] = {"image_proj": {}, "ip_adapter": {}}
     for key, value in load_state_dict(file.path).items():
         part, _, rest = key.partition(".")

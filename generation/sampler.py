@@ -39,7 +39,8 @@ def generate(
     """Sample.
 
     edges: (1, 3, H, W) float 0..1, white lines on black, of the settings' size; None = no ControlNet. references: RGB
-    pictures whose IP-Adapter tokens are joined; empty = no style. An exception from `on_step` ends the run within the step.
+    pictures whose IP-Adapter tokens are joined; empty = no style. An exception from `on_step` ends the run within the
+    step.
     """
     seconds: dict[str, float] = {}
     guided = settings.guidance_scale > 1

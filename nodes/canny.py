@@ -5,7 +5,7 @@ import torch
 from comfy_api.latest import io
 
 from . import convert
-from .requirements import OPENCV, require
+from .requirements import OPENCV, choose, require
 
 MODES = ("auto", "canny", "edge_map")
 FITS = ("pad", "crop", "stretch")
@@ -30,8 +30,8 @@ class CannyFromSketch(io.ComfyNode):
                     "mode",
                     options=list(MODES),
                     default="auto",
-                    tooltip="auto: finished edges as they are, faint drawings with more contrast, then Canny. canny: exactly "
-                    "OpenCV's Canny. edge_map: take the picture as finished edges.",
+                    tooltip="auto: finished edges as they are, faint drawings with more contrast, then Canny. canny: "
+                    "exactly OpenCV's Canny. edge_map: take the picture as finished edges.",
                 ),
                 io.Int.Input("low_threshold", default=50, min=0, max=255, tooltip=threshold),
                 io.Int.Input("high_threshold", default=150, min=0, max=255, tooltip=threshold),
@@ -41,7 +41,8 @@ class CannyFromSketch(io.ComfyNode):
                     "fit",
                     options=list(FITS),
                     default="pad",
-                    tooltip="When the proportions differ: pad carries the paper on, crop cuts the middle out, stretch bends.",
+                    tooltip="When the proportions differ: pad carries the paper on, crop cuts the middle out, "
+                    "stretch bends.",
                 ),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Link LoadImage's MASK for a drawing on a transparent background."
@@ -66,6 +67,8 @@ class CannyFromSketch(io.ComfyNode):
         mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         require(OPENCV)
+        choose("mode", mode, MODES)
+        choose("fit", fit, FITS)
         from ..generation.canny import edges_from_sketch
 
         pictures = convert.image_to_arrays(image, "image", mask)

@@ -8,7 +8,8 @@ from PIL import Image
 def image_to_arrays(image: torch.Tensor, name: str, mask: torch.Tensor | None = None) -> list[np.ndarray]:
     """Return the pictures of an IMAGE as (H, W, 3) uint8 RGB; what is transparent becomes white.
 
-    image: [B,H,W,C] or [H,W,C] float 0..1 of 1 (grey), 3 or 4 (RGBA) channels. mask: [B,H,W], 1 = transparent, as LoadImage
+    image: [B,H,W,C] or [H,W,C] float 0..1 of 1 (grey), 3 or 4 (RGBA) channels. mask: [B,H,W], 1 = transparent, as
+    LoadImage
     gives it; its 64x64 zeros for a picture without transparency are ignored. Raises ValueError for NaN and odd shapes.
     """
     if image.ndim == 3:

@@ -11,7 +11,8 @@ from .requirements import require
 
 @dataclass(frozen=True)
 class HubModel:
-    """What is fetched of a repository, into which model folder; `path`: what is then used of it, "" = the whole folder."""
+    """What is fetched of a repository, into which model folder; `path`: what is then used of it, "" = the whole
+    folder."""
 
     repository: str
     patterns: tuple[str, ...]
@@ -68,8 +69,8 @@ def download(model: HubModel) -> Path:
             snapshot_download(model.repository, allow_patterns=list(model.patterns), local_dir=partial)
         except (OSError, RuntimeError, ValueError) as error:
             raise ConnectionError(
-                f"{model.repository} could not be downloaded ({type(error).__name__}): check the connection, or put its "
-                f"files into {final} yourself."
+                f"{model.repository} could not be downloaded ({type(error).__name__}): check the connection, or put "
+                f"its files into {final} yourself."
             ) from error
         _move_into(partial, final)
     return _target(model)

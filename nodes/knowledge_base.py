@@ -10,7 +10,7 @@ import torch
 from comfy_api.latest import io
 
 from . import convert, hub, memory, paths
-from .requirements import RETRIEVAL, require
+from .requirements import RETRIEVAL, choose, require
 from .sockets import KnowledgeBase, StyleKB
 
 UPDATES = ("sync", "add", "rebuild", "open")
@@ -25,8 +25,8 @@ class StyleKnowledgeBase(io.ComfyNode):
             node_id="StyleKnowledgeBase",
             display_name="Style Knowledge Base",
             category="Style RAG",
-            description="Opens a knowledge base of style pictures, embeds what is new in its sources with CLIP, and keeps the "
-            "vectors in Chroma under ComfyUI's user folder. Adding a style is adding a picture.",
+            description="Opens a knowledge base of style pictures, embeds what is new in its sources with CLIP, and "
+            "keeps the vectors in Chroma under ComfyUI's user folder. Adding a style is adding a picture.",
             inputs=[
                 io.String.Input(
                     "name",
@@ -37,15 +37,15 @@ class StyleKnowledgeBase(io.ComfyNode):
                     "sources",
                     default="styles",
                     multiline=True,
-                    tooltip="A line each: a folder (with all below it) or a picture file. Relative paths are looked for in "
-                    "ComfyUI's input folder, then in the pack. Empty: open only.",
+                    tooltip="A line each: a folder (with all below it) or a picture file. Relative paths are looked "
+                    "for in ComfyUI's input folder, then in the pack. Empty: open only.",
                 ),
                 io.Combo.Input(
                     "encoder",
                     options=paths.model_options("encoder"),
                     default="openai/clip-vit-base-patch32",
-                    tooltip="The CLIP model that pictures and prompts are compared with. A knowledge base stays with the one "
-                    "that made it, until rebuild.",
+                    tooltip="The CLIP model that pictures and prompts are compared with. A knowledge base stays with "
+                    "the one that made it, until rebuild.",
                 ),
                 io.Combo.Input(
                     "update",
@@ -75,8 +75,8 @@ class StyleKnowledgeBase(io.ComfyNode):
     ) -> bool | str:
         """Check name, sources and encoder before anything runs. Linked inputs arrive as None."""
         try:
-            if update is not None and update not in UPDATES:
-                raise ValueError(f"update '{update}' does not exist: choose one of {', '.join(UPDATES)}.")
+            if update is not None:
+                choose("update", update, UPDATES)
             if name is not None:
                 paths.knowledge_base_folder(name)
             if sources is not None and update != "open":
@@ -112,6 +112,7 @@ class StyleKnowledgeBase(io.ComfyNode):
         tags: str = "",
     ) -> io.NodeOutput:
         require(RETRIEVAL)
+        choose("update", update, UPDATES)
         from ..retrieval.ingest import ingest, keep_picture
         from ..retrieval.store import StyleStore
 

@@ -20,8 +20,8 @@ class WholeModelPatcher(ModelPatcher):
         return 0  # the caller then detaches the whole model
 
 
-class StyleModel(torch.nn.Module):
-    """A holder that takes the attributes which ComfyUI sets on a model; diffusers' and transformers' own refuse `device`."""
+class Holder(torch.nn.Module):
+    """Takes the attributes that ComfyUI sets on a model: diffusers' and transformers' own classes refuse `device`."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
@@ -35,7 +35,8 @@ def on_device(module: torch.nn.Module) -> torch.device:
     """
     patcher = getattr(module, _PATCHER, None)
     if patcher is None:
-        patcher = WholeModelPatcher(StyleModel(module), mm.get_torch_device(), mm.unet_offload_device())
+        named = type(type(module).__name__, (Holder,), {})  # ComfyUI's log tells of a model by the name of its class
+        patcher = WholeModelPatcher(named(module), mm.get_torch_device(), mm.unet_offload_device())
         setattr(module, _PATCHER, patcher)
     mm.load_models_gpu([patcher])
     return patcher.load_device

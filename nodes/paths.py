@@ -40,7 +40,8 @@ def register_ipadapter_folder() -> None:
 
 
 def offer_sketches() -> None:
-    """Copy the bundled sketches where LoadImage finds them as `style_rag/NAME [temp]`; ComfyUI empties temp at each start."""
+    """Copy the bundled sketches where LoadImage finds them as `style_rag/NAME [temp]`; ComfyUI empties temp at each
+    start."""
     if SKETCHES.is_dir():
         target = Path(folder_paths.get_temp_directory()) / "style_rag"
         shutil.copytree(SKETCHES, target, ignore=shutil.ignore_patterns(".*", "*.json"), dirs_exist_ok=True)
@@ -75,13 +76,14 @@ def find_model(part: str, name: str) -> Path | None:
     places = [path for folder in FOLDERS[part] for path in folder_paths.get_folder_paths(folder)]
     here = ", ".join([*_files(part), *_folders(part)][:8]) or "nothing"
     raise FileNotFoundError(
-        f"{part} '{name}' was not found: looked in {', '.join(places)}, which hold {here}; put the file there or choose "
-        "another."
+        f"{part} '{name}' was not found: looked in {', '.join(places)}, which hold {here}; put the file there or "
+        "choose another."
     )
 
 
 def image_encoders() -> list[Path]:
-    """Return every image encoder that an IP-Adapter could be paired with: ComfyUI's clip_vision folder, then the bundled."""
+    """Return every image encoder that an IP-Adapter could be paired with: ComfyUI's clip_vision folder, then the
+    bundled."""
     found = [
         Path(path)
         for name in folder_paths.get_filename_list("clip_vision")
@@ -99,14 +101,15 @@ def knowledge_base_folder(name: str) -> Path:
     """Return where a knowledge base lives: ComfyUI's system user directory, which is never served over HTTP."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}[A-Za-z0-9]|[A-Za-z0-9]", name):
         raise ValueError(
-            f"name {name!r} can't name a knowledge base: use 1 to 64 letters, digits, spaces, dots, dashes and underscores, "
-            "beginning and ending with a letter or digit."
+            f"name {name!r} can't name a knowledge base: use 1 to 64 letters, digits, spaces, dots, dashes and "
+            "underscores, beginning and ending with a letter or digit."
         )
     return Path(_system_user_directory()) / name
 
 
 def resolve_sources(text: str) -> list[Path]:
-    """Return the paths of a `sources` text, a line each; relative ones are looked for in ComfyUI's input folder, then the pack.
+    """Return the paths of a `sources` text, a line each; relative ones are looked for in ComfyUI's input folder, then
+    the pack.
 
     Raises FileNotFoundError, ValueError or PermissionError in one sentence.
     """
@@ -132,7 +135,8 @@ def _resolve_source(line: str) -> Path:
 
 
 def _may_read(path: Path) -> bool:
-    """A server that only this machine reaches reads any folder; one on a network reads ComfyUI's own and the pack's styles."""
+    """A server that only this machine reaches reads any folder; one on a network reads ComfyUI's own and the pack's
+    styles."""
     if _listens_on_loopback():
         return True
     roots = [folder_paths.get_input_directory(), folder_paths.get_output_directory(), folder_paths.get_temp_directory()]

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
+from ..generation.files import PipelineFiles, check_files
 from . import hub, memory, paths
-from .requirements import GENERATION, require
+from .requirements import GENERATION, choose, require
 from .sockets import StylePipelineSocket
 
 PRECISIONS = ("auto", "fp16", "bf16", "fp32")
@@ -18,19 +19,19 @@ class LoadStylePipeline(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         tooltips = {
-            "base_model": "Stable Diffusion 1.5: a checkpoint from models/checkpoints, a folder from models/diffusers, or "
-            "the bundled miniature, which is a demonstration.",
+            "base_model": "Stable Diffusion 1.5: a checkpoint from models/checkpoints, a folder from "
+            "models/diffusers, or the bundled miniature, which is a demonstration.",
             "controlnet": "ControlNet for SD 1.5, from models/controlnet: keeps the picture's structure to the edges.",
-            "ip_adapter": "IP-Adapter for SD 1.5 (base, light, plus), from models/ipadapter: carries the style over. Its "
-            "image encoder is found in models/clip_vision by the widths in the files' headers.",
+            "ip_adapter": "IP-Adapter for SD 1.5 (base, light, plus), from models/ipadapter: carries the style over. "
+            "Its image encoder is found in models/clip_vision by the widths in the files' headers.",
         }
         options = {part: paths.model_options(part) for part in _PARTS}
         return io.Schema(
             node_id="LoadStylePipeline",
             display_name="Load Style Pipeline",
             category="Style RAG",
-            description="Loads Stable Diffusion 1.5, a ControlNet and an IP-Adapter as one pipeline. Files are recognised by "
-            "their headers, and are checked to fit together before anything is loaded.",
+            description="Loads Stable Diffusion 1.5, a ControlNet and an IP-Adapter as one pipeline. Files are "
+            "recognised by their headers, and are checked to fit together before anything is loaded.",
             inputs=[
                 *(io.Combo.Input(part, options=options[part], tooltip=tooltips[part]) for part in _PARTS),
                 io.Combo.Input(
@@ -53,8 +54,9 @@ class LoadStylePipeline(io.ComfyNode):
         chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
         try:
             found = {part: paths.find_model(part, name) for part, name in chosen.items() if name is not None}
-            if len(found) == len(_PARTS) and all(found.values()):
-                _check(found)
+            here = {part: path for part, path in found.items() if path is not None}
+            if len(here) == len(_PARTS):
+                _check(here)
         except (ValueError, OSError) as error:
             return str(error)
         return True
@@ -68,8 +70,7 @@ class LoadStylePipeline(io.ComfyNode):
     @classmethod
     def execute(cls, base_model: str, controlnet: str, ip_adapter: str, precision: str) -> io.NodeOutput:
         require(GENERATION)
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision '{precision}' does not exist: choose one of {', '.join(PRECISIONS)}.")
+        choose("precision", precision, PRECISIONS)
         chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
         files = _check({part: _fetch(part, name) for part, name in chosen.items()})
         from ..generation.pipeline import load_pipeline
@@ -88,7 +89,5 @@ def _fetch(part: str, name: str) -> Path:
     return hub.download(hub.HUB[part][name])
 
 
-def _check(found: dict[str, Path]):
-    from ..generation.files import check_files
-
-    return check_files(*(found[part] for part in _PARTS), paths.image_encoders())
+def _check(found: dict[str, Path]) -> PipelineFiles:
+    return check_files(found["base_model"], found["controlnet"], found["ip_adapter"], paths.image_encoders())

@@ -23,8 +23,9 @@ class RetrieveStyle(io.ComfyNode):
             node_id="RetrieveStyle",
             display_name="Retrieve Style",
             category="Style RAG",
-            description="Finds the style references of a knowledge base that fit the prompt best, and shows them with ranks "
-            "and scores. When nothing reaches min_score it returns none, and the sampler paints without a style.",
+            description="Finds the style references of a knowledge base that fit the prompt best, and shows them "
+            "with ranks and scores. When nothing reaches min_score it returns none, and the sampler paints without a "
+            "style.",
             inputs=[
                 StyleKB.Input("knowledge_base", tooltip="From Style Knowledge Base."),
                 io.String.Input(
@@ -37,8 +38,8 @@ class RetrieveStyle(io.ComfyNode):
                     "strategy",
                     options=list(STRATEGIES),
                     default="hybrid",
-                    tooltip="semantic: CLIP, prompt against pictures. keyword: BM25 over name, caption and tags. image: CLIP, "
-                    "query_image against pictures. hybrid: all that apply, fused by rank.",
+                    tooltip="semantic: CLIP, prompt against pictures. keyword: BM25 over name, caption and tags. "
+                    "image: CLIP, query_image against pictures. hybrid: all that apply, fused by rank.",
                 ),
                 io.Int.Input("top_k", default=1, min=1, max=16, tooltip="How many references to return."),
                 io.Float.Input(
@@ -61,7 +62,8 @@ class RetrieveStyle(io.ComfyNode):
                 io.String.Input(
                     "filter",
                     default="",
-                    tooltip="Terms that must hold, such as tag:ukiyo-e license:CC0 -tag:photo. Fields: tag, license, folder, name.",
+                    tooltip="Terms that must hold, such as tag:ukiyo-e license:CC0 -tag:photo. Fields: tag, "
+                    "license, folder, name.",
                 ),
                 io.Image.Input(
                     "query_image",
@@ -83,7 +85,8 @@ class RetrieveStyle(io.ComfyNode):
                 io.Image.Output(display_name="images", is_output_list=True, tooltip="All matches, best first."),
                 io.String.Output(
                     display_name="explanation",
-                    tooltip="JSON a match: id, name, file, tags, licence, score, cosine, rank per strategy, matching words.",
+                    tooltip="JSON a match: id, name, file, tags, licence, score, cosine, rank per strategy, "
+                    "matching words.",
                 ),
             ],
         )

@@ -17,7 +17,7 @@ from PIL import Image
 from ..generation.schedulers import SCHEDULERS
 from ..generation.settings import MAX_SEED, GenerationSettings, check_prompt, check_size
 from . import convert
-from .requirements import GENERATION, OPENCV, require
+from .requirements import GENERATION, OPENCV, choose, require
 from .sockets import StylePipelineSocket, StyleReferences, StyleReferencesSocket
 
 STYLE_MODES = ("full",)
@@ -35,8 +35,8 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
             node_id="ControlNetIPAdapterSampler",
             display_name="ControlNet + IP-Adapter Sampler",
             category="Style RAG",
-            description="Paints a picture whose structure follows the edges and whose style follows the references. Without "
-            "edges there is no ControlNet, without references no style.",
+            description="Paints a picture whose structure follows the edges and whose style follows the references. "
+            "Without edges there is no ControlNet, without references no style.",
             inputs=[
                 StylePipelineSocket.Input("pipeline", lazy=True, tooltip="From Load Style Pipeline."),
                 io.String.Input("prompt", multiline=True, default="", tooltip="What the picture shows. Any length."),
@@ -138,7 +138,8 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                 io.Image.Output(display_name="image", tooltip="The pictures."),
                 io.String.Output(
                     display_name="info",
-                    tooltip="JSON: all that decided the picture, its references and models, seconds a stage, peak memory.",
+                    tooltip="JSON: all that decided the picture, its references and models, seconds a stage, peak "
+                    "memory.",
                 ),
             ],
             hidden=[io.Hidden.extra_pnginfo],
@@ -203,7 +204,8 @@ class _MemoryWatch:
 
 
 def _step_callback(settings: GenerationSettings, watch: _MemoryWatch) -> Callable[[int, int, torch.Tensor], None]:
-    """Report a step to ComfyUI, with a preview as its settings say; its progress bar raises when the user interrupts."""
+    """Report a step to ComfyUI, with a preview as its settings say; its progress bar raises when the user
+    interrupts."""
     bar = comfy.utils.ProgressBar(settings.num_inference_steps)
     previewer = latent_preview.get_previewer(watch.device, comfy.latent_formats.SD15())
 
@@ -237,10 +239,10 @@ def _read_inputs(
     references: StyleReferences | None = None,
     reference_image: torch.Tensor | None = None,
 ) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...]]:
-    """Translate the widgets' words into diffusers', and check them all. Returns settings, edges, references, pictures."""
-    for name, value, allowed in (("style_mode", style_mode, STYLE_MODES), ("speed", speed, SPEEDS)):
-        if value not in allowed:
-            raise ValueError(f"{name} '{value}' does not exist: choose one of {', '.join(allowed)}.")
+    """Translate the widgets' words into diffusers', and check them all. Returns settings, edges, references,
+    pictures."""
+    choose("style_mode", style_mode, STYLE_MODES)
+    choose("speed", speed, SPEEDS)
     control, width, height = _read_edges(edges, width, height)
     settings = GenerationSettings(
         prompt=prompt,

@@ -2,7 +2,8 @@
 
 A cosine between a text and a fitting picture lies around 0.15 to 0.35 for the published CLIP models, and elsewhere for
 others, so the bare number says little. The score says how far it stands out from cosines that mean nothing: those
-between the knowledge base's own pictures and the words of its *other* pictures (for an image query: the other pictures).
+between the knowledge base's own pictures and the words of its *other* pictures (for an image query: the other
+pictures).
 With their mean m and standard deviation s, score = Phi((cosine - m) / s), the normal distribution's share of unrelated
 pairs that lie lower: 0.5 = no better than an unrelated picture, 0.99 = better than 99 in 100 of them.
 """

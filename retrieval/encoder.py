@@ -23,7 +23,8 @@ def _own_device(module: torch.nn.Module) -> torch.device:
 class ClipEncoder:
     """Encodes with both towers of one CLIP model. Weights are read at the first use.
 
-    path: a folder with config.json, or a single .safetensors file of both towers. tokenizer: folder, for what brings none.
+    path: a folder with config.json, or a single .safetensors file of both towers. tokenizer: folder, for what brings
+    none.
     name: how the user chose it. on_device: brings the model to the device that it should compute on, and returns that.
     """
 

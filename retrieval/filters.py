@@ -13,7 +13,8 @@ def matches(record: StyleRecord, terms: list[tuple[bool, str, str]]) -> bool:
 
 
 def parse_filter(text: str) -> list[tuple[bool, str, str]]:
-    """Return (wanted, field, value) a term. Terms are joined by and; a leading minus negates; values with spaces are quoted.
+    """Return (wanted, field, value) a term. Terms are joined by and; a leading minus negates; values with spaces are
+    quoted.
 
     Raises ValueError for a term that is not field:value with a known field.
     """

@@ -12,7 +12,8 @@ ORIGIN_FILE = "knowledge_base.json"
 class Origin:
     """What a knowledge base remembers about itself, in `knowledge_base.json`.
 
-    revision: counts committed changes. background: query kind -> (mean, standard deviation) of the cosines of pairs that
+    revision: counts committed changes. background: query kind -> (mean, standard deviation) of the cosines of pairs
+    that
     do not belong together, see `calibration`.
     """
 

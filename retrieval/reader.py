@@ -27,7 +27,8 @@ def find_pictures(sources: Iterable[Path]) -> Iterator[SourceFile]:
             raise FileNotFoundError(f"source {source} does not exist: correct the path in sources.")
         if source.is_dir() and not files:
             raise ValueError(
-                f"source folder {source} holds no picture ({', '.join(sorted(SUFFIXES))}): add some or name another folder."
+                f"source folder {source} holds no picture ({', '.join(sorted(SUFFIXES))}): add some or name another "
+                f"folder."
             )
         if source.is_file() and source.suffix.lower() not in SUFFIXES:
             raise ValueError(
@@ -77,7 +78,8 @@ def content_id(image: Image.Image) -> str:
 
 
 def read_description(path: Path) -> tuple[str, tuple[str, ...], str]:
-    """Return (caption, tags, licence) from `<name>.json` or `<name>.txt` beside a picture, and its folder's name as a tag.
+    """Return (caption, tags, licence) from `<name>.json` or `<name>.txt` beside a picture, and its folder's name as a
+    tag.
 
     The JSON has the keys `caption`, `tags` (list) and `license` or `licence`; the text file is the caption.
     """

@@ -22,7 +22,8 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class StyleRecord:
-    """One stored picture. id: SHA-256 (hex) of its decoded pixels. files: path -> stamp, of every file that shows it."""
+    """One stored picture. id: SHA-256 (hex) of its decoded pixels. files: path -> stamp, of every file that shows
+    it."""
 
     id: str
     name: str
@@ -57,7 +58,8 @@ class StyleRecord:
 class StyleMatch:
     """A retrieved record.
 
-    cosine: raw CLIP cosine, -1..1, of picture and query. score: 0..1, see `calibration`. ranks: strategy -> rank from 1.
+    cosine: raw CLIP cosine, -1..1, of picture and query. score: 0..1, see `calibration`. ranks: strategy -> rank from
+    1.
     matched: words of the prompt that stand in the record's text.
     """
 

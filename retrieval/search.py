@@ -77,23 +77,20 @@ class _Search:
         self._records = records
         self._allowed = {id for id, record in records.items() if matches(record, terms)}
         self._by_image = query.strategy == "image"
-        self._vector = (
-            encoder.encode_images([query.image])[0] if self._by_image else encoder.encode_texts([query.prompt])[0]
-        )
-        self._image_vector = (
-            encoder.encode_images([query.image])[0] if query.image is not None and query.strategy == "hybrid" else None
-        )
+        self._image_vector: np.ndarray | None = None
+        if query.image is not None and query.strategy in ("hybrid", "image"):
+            self._image_vector = encoder.encode_images([query.image])[0]
+        by_picture = self._image_vector if self._by_image else None
+        self._vector = encoder.encode_texts([query.prompt])[0] if by_picture is None else by_picture
         self._avoid = encoder.encode_texts([query.avoid])[0] if query.avoid.strip() else None
 
     def run(self) -> list[StyleMatch]:
         if self._query.pinned:
             return [self._match(id, {}) for id in self._pinned()]
         rankings = self._rankings()
-        chosen = (
-            rankings if self._query.strategy == "hybrid" else {self._query.strategy: rankings[self._query.strategy]}
-        )
         ranks = {name: {id: place for place, id in enumerate(order, 1)} for name, order in rankings.items()}
-        fused = _fuse(list(chosen.values()))
+        strategy = self._query.strategy
+        fused = _fuse(list(rankings.values()) if strategy == "hybrid" else [rankings[strategy]])
         found = [
             self._match(id, {name: places[id] for name, places in ranks.items() if id in places})
             for id in self._diversify(fused)
@@ -141,7 +138,8 @@ class _Search:
         return [ids[n] for n in order if scores[n] > 0][:_POOL]
 
     def _diversify(self, fused: dict[str, float]) -> list[str]:
-        """Order by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998); diversity 0 keeps the fused order."""
+        """Order by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998); diversity 0 keeps the fused
+        order."""
         ids = list(fused)[: max(_POOL, self._query.top_k)]
         weight = self._query.diversity
         if not weight or len(ids) < 2:
@@ -161,8 +159,8 @@ class _Search:
         missing = [id for id in self._query.pinned if id not in self._records]
         if missing:
             raise ValueError(
-                f"pinned style {missing[0]!r} is not in knowledge base '{self._store.name}': ids are the `id` values of "
-                "RetrieveStyle's explanation; add the picture again or remove the line."
+                f"pinned style {missing[0]!r} is not in knowledge base '{self._store.name}': ids are the `id` values "
+                "of RetrieveStyle's explanation; add the picture again or remove the line."
             )
         return list(self._query.pinned)
 

@@ -26,11 +26,12 @@ class StyleStore:
 
     def __init__(self, folder: Path) -> None:
         import chromadb
+        from chromadb.config import Settings
 
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.name = folder.name
-        settings = chromadb.Settings(anonymized_telemetry=False)
+        settings = Settings(anonymized_telemetry=False)
         self._client = chromadb.PersistentClient(str(folder / "chroma"), settings=settings)
         self._records: dict[str, StyleRecord] = {}
         self._records_revision = -1
@@ -110,7 +111,7 @@ class StyleStore:
         found = self._collection.query(
             query_embeddings=[vector.astype(np.float32)], n_results=count, include=["distances"]
         )
-        pairs = zip(found["ids"][0], found["distances"][0], strict=True)
+        pairs = zip(found["ids"][0], (found["distances"] or [[]])[0], strict=True)
         return sorted(((id, 1.0 - float(distance)) for id, distance in pairs), key=lambda pair: (-pair[1], pair[0]))
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
@@ -124,7 +125,7 @@ class StyleStore:
     def _read_records(self) -> Iterator[StyleRecord]:
         for offset in range(0, len(self), _PAGE):
             found = self._collection.get(limit=_PAGE, offset=offset, include=["metadatas"])
-            for id, metadata in zip(found["ids"], found["metadatas"], strict=True):
+            for id, metadata in zip(found["ids"], found["metadatas"] or [], strict=True):
                 yield StyleRecord.from_metadata(id, metadata)
 
     def _commit(self, origin: Origin | None = None) -> None:

@@ -1,4 +1,5 @@
-"""Files in every published layout: what they are said to be, which fit together, and that each loads to the same picture."""
+"""Files in every published layout: what they are said to be, which fit together, and that each loads to the same
+picture."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -103,10 +104,18 @@ def test_a_file_is_known_by_its_header(models: Path, name: str, description: str
         ("base", "sdxl.safetensors", "base_model sdxl.safetensors is an SDXL checkpoint: choose an SD 1.5"),
         ("base", "sd15_inpainting.safetensors", "is an SD 1.5 inpainting checkpoint: choose an SD 1.5 text-to-image"),
         ("base", "encoder.safetensors", "base_model encoder.safetensors is a CLIP image encoder"),
-        ("control", "ip-adapter_sd15.bin", "controlnet ip-adapter_sd15.bin is an IP-Adapter for SD 1.5: choose a ControlNet"),
+        (
+            "control",
+            "ip-adapter_sd15.bin",
+            "controlnet ip-adapter_sd15.bin is an IP-Adapter for SD 1.5: choose a ControlNet",
+        ),
         ("adapter", "encoder.safetensors", "ip_adapter encoder.safetensors is a CLIP image encoder"),
         ("adapter", "sdxl adapter.safetensors", r"is an IP-Adapter for SDXL \(2048 numbers a token\), but anything"),
-        ("encoder", "wrong encoder.safetensors", "needs a CLIP image encoder of 1024 numbers an image, and the clip_vision"),
+        (
+            "encoder",
+            "wrong encoder.safetensors",
+            "needs a CLIP image encoder of 1024 numbers an image, and the clip_vision",
+        ),
     ],
 )
 def test_what_does_not_belong_is_refused_by_what_it_is(models: Path, part: str, name: str, sentence: str) -> None:

@@ -9,9 +9,6 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionControlNetPipeline, UNet2DConditionModel
 from PIL import Image
-from safetensors import safe_open
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
-
 from published_layouts import (
     FULL,
     IP_ADAPTERS,
@@ -30,6 +27,8 @@ from published_layouts import (
     tokenizer_folder,
     weights,
 )
+from safetensors import safe_open
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 needs_tokenizer = pytest.mark.skipif(not TOKENIZER_FILES.is_dir(), reason="ComfyUI's tokenizer files are not here")
 

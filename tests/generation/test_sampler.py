@@ -38,9 +38,7 @@ def plain(settings: GenerationSettings, control: torch.Tensor | None, style: Ima
         from diffusers import ControlNetModel
 
         net = ControlNetModel.from_pretrained(models / "controlnet-canny-tiny", **FLOAT32)
-        pipe = StableDiffusionControlNetPipeline.from_pretrained(
-            models / "sd-tiny", controlnet=net, **FLOAT32
-        )
+        pipe = StableDiffusionControlNetPipeline.from_pretrained(models / "sd-tiny", controlnet=net, **FLOAT32)
         extra = {
             "image": control,
             "controlnet_conditioning_scale": settings.controlnet_conditioning_scale,

@@ -1,0 +1,32 @@
+"""Where things are in a checkout of the pack. Standard library only; knows nothing about what is done there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+WORK = ROOT / ".comfyui"
+"""Unpacked ComfyUI, logs and the base directory of `make serve`; ignored by git."""
+
+OUTPUT = ROOT / "output"
+COMFYUI_VERSION = "0.3.75"
+
+
+def venv_python() -> Path:
+    """The virtual environment's Python. Always called as `python -m tool`: scripts break in a path with a space."""
+    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def comfyui_path() -> Path:
+    """The ComfyUI to run: the folder named by the environment variable COMFYUI_PATH, else the unpacked copy."""
+    chosen = os.environ.get("COMFYUI_PATH")
+    return Path(chosen).expanduser().resolve() if chosen else WORK / "ComfyUI"
+
+
+def find_chromium() -> str | None:
+    """A Chromium or Chrome for the browser tests: the one named by CHROMIUM, else the first on the PATH."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)

@@ -1,0 +1,211 @@
+"""The nodes as ComfyUI loads them, called in this process: conversions, early refusals, paths."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+Nodes = dict[str, Any]
+
+SAMPLER: dict[str, Any] = {
+    "prompt": "a house",
+    "negative_prompt": "",
+    "seed": 1,
+    "steps": 2,
+    "cfg": 2.0,
+    "scheduler": "ddim",
+    "width": 0,
+    "height": 0,
+    "batch_size": 1,
+    "control_strength": 1.0,
+    "control_start": 0.0,
+    "control_end": 1.0,
+    "style_strength": 1.0,
+    "style_start": 0.0,
+    "style_end": 1.0,
+    "style_mode": "full",
+    "speed": "exact",
+}
+CANNY: dict[str, Any] = {
+    "mode": "canny",
+    "low_threshold": 50,
+    "high_threshold": 150,
+    "width": 0,
+    "height": 0,
+    "fit": "pad",
+}
+SIZE = {"width": 64, "height": 64}
+
+
+def module(comfy_nodes: Nodes, name: str) -> Any:
+    """A module of the pack under the name that ComfyUI's loader gave it."""
+    package = comfy_nodes["CannyFromSketch"].__module__.rpartition(".")[0]
+    return sys.modules[f"{package}.{name}"]
+
+
+def colours(height: int = 96, width: int = 128) -> torch.Tensor:
+    return torch.rand(1, height, width, 3, generator=torch.Generator().manual_seed(0)).mul(255).round().div(255)
+
+
+def test_canny_is_opencvs_from_image_to_image(comfy_nodes: Nodes) -> None:
+    image = colours()
+    edges, _ = comfy_nodes["CannyFromSketch"].execute(image, **CANNY).args
+    grey = cv2.cvtColor((image[0].numpy() * 255).round().astype(np.uint8), cv2.COLOR_RGB2GRAY)
+    expected = cv2.Canny(grey, 50, 150)
+    assert edges.shape == (1, 96, 128, 3)
+    for channel in range(3):
+        assert np.array_equal(edges[0, :, :, channel].numpy() * 255, expected)
+
+
+def test_a_drawing_on_a_transparent_background_lies_on_white(comfy_nodes: Nodes) -> None:
+    drawing = torch.zeros(1, 64, 64, 3)  # black strokes on nothing, as LoadImage gives them
+    transparency = torch.ones(1, 64, 64)
+    transparency[:, 20:24, 10:50] = 0
+    with pytest.raises(ValueError, match="link LoadImage's MASK output to mask"):
+        comfy_nodes["CannyFromSketch"].execute(drawing, **CANNY)
+    edges = comfy_nodes["CannyFromSketch"].execute(drawing, **CANNY, mask=transparency).args[0]
+    on_white = cv2.Canny((transparency[0].numpy() * 255).astype(np.uint8), 50, 150)
+    assert np.array_equal(edges[0, :, :, 0].numpy() * 255, on_white)
+
+
+@pytest.mark.parametrize(("shape", "count"), [((1, 64, 64, 4), 1), ((64, 64, 3), 1), ((2, 64, 64, 1), 2)])
+def test_images_of_any_channels_become_rgb(comfy_nodes: Nodes, shape: tuple[int, ...], count: int) -> None:
+    arrays = module(comfy_nodes, "convert").image_to_arrays(torch.rand(shape), "image")
+    assert [array.shape for array in arrays] == [(64, 64, 3)] * count
+
+
+def test_rgba_is_composited_on_white(comfy_nodes: Nodes) -> None:
+    image = torch.tensor([[[[1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0]]]])
+    arrays = module(comfy_nodes, "convert").image_to_arrays(image, "image")
+    assert arrays[0].tolist() == [[[255, 0, 0], [255, 255, 255]]]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_refused(comfy_nodes: Nodes, value: float) -> None:
+    with pytest.raises(ValueError, match=r"image holds values that are no numbers \(NaN or infinite\)"):
+        comfy_nodes["CannyFromSketch"].execute(torch.full((1, 64, 64, 3), value), **CANNY)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"edges": torch.zeros(1, 8, 8, 3)}, "a picture of 8x8 can't be made"),
+        ({"edges": torch.zeros(1, 8192, 8192, 1)}, "a picture of 8192x8192 can't be made"),
+        ({"edges": torch.full((1, 64, 64, 3), float("nan"))}, "edges holds values that are no numbers"),
+        ({"edges": torch.zeros(3, 64, 64, 3)}, "edges holds 3 pictures"),
+        ({}, r"without edges the picture has no size \(width 0, height 0\)"),
+        ({**SIZE, "scheduler": "triangle"}, "scheduler 'triangle' does not exist"),
+        ({**SIZE, "speed": "warp"}, "speed 'warp' does not exist: choose one of exact"),
+        ({**SIZE, "prompt": "word " * 10_000}, "prompt has 50,000 characters"),
+        ({**SIZE, "style_start": 1.0}, "style_start is 1 and style_end is 1"),
+    ],
+)
+def test_the_sampler_refuses_before_it_asks_for_the_pipeline(
+    comfy_nodes: Nodes, change: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        comfy_nodes["ControlNetIPAdapterSampler"].check_lazy_status(**{**SAMPLER, **change})
+
+
+def test_with_good_inputs_the_sampler_asks_for_the_pipeline(comfy_nodes: Nodes) -> None:
+    sampler = comfy_nodes["ControlNetIPAdapterSampler"]
+    assert sampler.check_lazy_status(**{**SAMPLER, **SIZE}) == ["pipeline"]
+    assert sampler.check_lazy_status(pipeline=object(), **SAMPLER) == []
+
+
+def test_the_loader_says_what_was_looked_for_where_and_what_is_there(comfy_nodes: Nodes) -> None:
+    import folder_paths
+
+    folder = Path(folder_paths.get_folder_paths("controlnet")[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mine.safetensors").write_bytes(b"")
+    check = comfy_nodes["LoadStylePipeline"].validate_inputs
+    answer = check("bundled/sd-tiny", "yours.safetensors", "bundled/ip-adapter-tiny")
+    assert answer.startswith("controlnet 'yours.safetensors' was not found: looked in ")
+    assert str(folder) in answer
+    assert "mine.safetensors" in answer
+    damaged = check("bundled/sd-tiny", "mine.safetensors", "bundled/ip-adapter-tiny")
+    assert damaged == "mine.safetensors is damaged or not a safetensors file: download it again."
+    (folder / "mine.safetensors").unlink()
+    assert check("bundled/sd-tiny", "bundled/controlnet-canny-tiny", "bundled/ip-adapter-tiny") is True
+    assert check(None, "bundled/controlnet-canny-tiny", None) is True
+
+
+@pytest.mark.parametrize("name", ["../../secret.safetensors", "/etc/passwd", "..\\x.ckpt", ""])
+def test_a_model_name_cannot_leave_its_folder(comfy_nodes: Nodes, name: str) -> None:
+    with pytest.raises(FileNotFoundError, match="was not found"):
+        module(comfy_nodes, "paths").find_model("base_model", name)
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "../x", ".hidden", "a" * 65, "x\n", "C:"])
+def test_a_knowledge_base_name_is_no_path(comfy_nodes: Nodes, name: str) -> None:
+    assert "can't name a knowledge base" in comfy_nodes["StyleKnowledgeBase"].validate_inputs(name=name)
+
+
+def test_sources_are_checked_before_anything_runs(comfy_nodes: Nodes, tmp_path: Path) -> None:
+    check = comfy_nodes["StyleKnowledgeBase"].validate_inputs
+    assert "source 'nowhere' does not exist (looked for " in check(sources="nowhere")
+    assert "holds no picture" in check(sources=str(tmp_path))
+    (tmp_path / "notes.txt").write_text("hello")
+    assert "notes.txt is not a picture file" in check(sources=str(tmp_path / "notes.txt"))
+    assert "is an address: sources are folders and picture files" in check(sources="https://example.org/a.png")
+    assert check(sources="styles") is True
+
+
+def test_a_server_on_a_network_reads_only_comfyuis_folders(
+    comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = module(comfy_nodes, "paths")
+    for listen in ("0.0.0.0", "127.0.0.1,192.168.1.5", "::", "example.org"):
+        monkeypatch.setattr(paths.args, "listen", listen)
+        with pytest.raises(PermissionError, match="lies outside ComfyUI's folders"):
+            paths.resolve_sources(str(tmp_path))
+        assert paths.resolve_sources("styles") == [paths.PACK / "styles"]
+    for listen in ("127.0.0.1", "localhost", "127.0.0.1,::1"):
+        monkeypatch.setattr(paths.args, "listen", listen)
+        assert paths.resolve_sources(str(tmp_path)) == [tmp_path.resolve()]
+
+
+def test_a_missing_package_is_named_by_the_node_that_needs_it(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "chromadb" else found(name))
+    with pytest.raises(ImportError, match=r"this node needs chromadb, .* run `python -m pip install chromadb`"):
+        comfy_nodes["StyleKnowledgeBase"].execute("x", "", "bundled/clip-tiny", "open")
+
+
+def test_images_are_stored_with_captions_and_tags(comfy_nodes: Nodes) -> None:
+    images = torch.stack([torch.full((32, 32, 3), shade) for shade in (0.1, 0.9)])
+    node = comfy_nodes["StyleKnowledgeBase"]
+    described = {"captions": "a dark wall\na light wall", "tags": "wall, plain"}
+    opened, report = node.execute("from images", "", "bundled/clip-tiny", "sync", images=images, **described).args
+    assert json.loads(report)["added"] == 2
+    records = opened.store.records().values()
+    assert sorted(record.caption for record in records) == ["a dark wall", "a light wall"]
+    assert all({"wall", "plain"} <= set(record.tags) for record in records)
+    with pytest.raises(ValueError, match="captions has 3 lines for 2 images"):
+        node.execute("from images", "", "bundled/clip-tiny", "sync", images=images, captions="a\nb\nc")
+
+
+def test_an_empty_knowledge_base_is_no_place_to_search(comfy_nodes: Nodes) -> None:
+    opened = comfy_nodes["StyleKnowledgeBase"].execute("empty", "", "bundled/clip-tiny", "open").args[0]
+    with pytest.raises(ValueError, match="knowledge base 'empty' is empty"):
+        comfy_nodes["RetrieveStyle"].execute(opened, "a house", "hybrid", 1, 0.0, 0.0, "")
+
+
+def test_a_new_picture_on_disk_changes_the_fingerprint(comfy_nodes: Nodes, tmp_path: Path) -> None:
+    inputs = {"name": "x", "sources": str(tmp_path), "update": "sync", "encoder": "bundled/clip-tiny"}
+    fingerprint = comfy_nodes["StyleKnowledgeBase"].fingerprint_inputs
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
+    first = fingerprint(**inputs)
+    assert first == fingerprint(**inputs)
+    Image.new("RGB", (8, 8), "blue").save(tmp_path / "b.png")
+    assert first != fingerprint(**inputs)
