@@ -72,7 +72,7 @@ def run_client(server: ComfyServer, result: Path) -> float:
     """Runs the documented client as a user would, and returns how long it took in seconds."""
     say(f"Turning {SKETCH.relative_to(ROOT)} into a picture of {PROMPT!r} ...")
     started = time.monotonic()
-    command = [sys.executable, CLIENT, SKETCH, PROMPT, result, "--server", server.base_url]
+    command = [sys.executable, CLIENT, SKETCH, PROMPT, result, server.base_url]
     client = subprocess.run(command, capture_output=True, text=True, check=False)
     if client.returncode:
         raise ComfyError(f"{client.stderr.strip()}\nComfyUI's log ends with:\n{server.log_tail()}")

@@ -1,6 +1,7 @@
 """The things that retrieval hands around. Plain data."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +50,7 @@ class StyleRecord:
         return plain | {"tags": json.dumps(self.tags), "files": json.dumps(self.files)}
 
     @classmethod
-    def from_metadata(cls, id: str, metadata: dict[str, Any]) -> "StyleRecord":
+    def from_metadata(cls, id: str, metadata: Mapping[str, Any]) -> "StyleRecord":
         unpacked = {"tags": tuple(json.loads(metadata["tags"])), "files": json.loads(metadata["files"])}
         return cls(id=id, **{**metadata, **unpacked})
 
