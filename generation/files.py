@@ -43,9 +43,17 @@ def _expect(file: ModelFile, kind: str, name: str, wanted: str) -> ModelFile:
     return file
 
 
+def _identify_candidate(path: Path) -> ModelFile:
+    """A damaged file among the candidates is no reason not to use another."""
+    try:
+        return identify(path)
+    except ValueError as error:
+        return ModelFile(path, "unknown", f"not readable ({error})")
+
+
 def _pair_image_encoder(adapter: ModelFile, candidates: list[Path]) -> ModelFile:
     """Return the first image encoder whose widths are those that the adapter's projection was trained on."""
-    found = [identify(path) for path in candidates]
+    found = [_identify_candidate(path) for path in candidates]
     for file in found:
         if file.kind not in ("image_encoder", "clip"):
             continue

@@ -135,7 +135,7 @@ def _load_controlnet(file: ModelFile, dtype: torch.dtype) -> ControlNetModel:
 
 
 def _load_image_encoder(file: ModelFile, dtype: torch.dtype) -> tuple[CLIPVisionModelWithProjection, Any]:
-    folder = file.path if file.is_folder else file.path.parent
+    folder = file.path.parent if file.path.stem in ("model", "pytorch_model") else file.path
     if (folder / "config.json").is_file():
         encoder = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True).to(dtype)
     else:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
+from ..generation.canny import edges_from_sketch
 from . import convert
 from .requirements import OPENCV, choose, require
 
@@ -69,8 +70,6 @@ class CannyFromSketch(io.ComfyNode):
         require(OPENCV)
         choose("mode", mode, MODES)
         choose("fit", fit, FITS)
-        from ..generation.canny import edges_from_sketch
-
         pictures = convert.image_to_arrays(image, "image", mask)
         drawn = [edges_from_sketch(p, mode, low_threshold, high_threshold, (width, height), fit) for p in pictures]
         edges = torch.cat([convert.array_to_image(np.ascontiguousarray(lines)) for lines, _ in drawn])

@@ -1,14 +1,10 @@
 """The picture that RetrieveStyle shows: its matches side by side, each with rank, score and name."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-if TYPE_CHECKING:
-    from ..retrieval.records import StyleMatch
+from ..retrieval.records import StyleMatch
 
 _CELL = 224
 _CAPTION = 44

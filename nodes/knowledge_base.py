@@ -3,17 +3,20 @@
 import hashlib
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import comfy.utils
 import torch
 from comfy_api.latest import io
 
+from ..retrieval.encoder import ClipEncoder
+from ..retrieval.ingest import UPDATES, ingest, keep_picture
+from ..retrieval.origin import read_origin
+from ..retrieval.reader import find_pictures
+from ..retrieval.records import SourceFile
+from ..retrieval.store import StyleStore
 from . import convert, hub, memory, paths
 from .requirements import RETRIEVAL, choose, require
 from .sockets import KnowledgeBase, StyleKB
-
-UPDATES = ("sync", "add", "rebuild", "open")
 
 
 class StyleKnowledgeBase(io.ComfyNode):
@@ -93,8 +96,6 @@ class StyleKnowledgeBase(io.ComfyNode):
     ) -> str:
         """Change when a source's files do, so that pictures added on disk are taken in at the next run."""
         if update == "open" or not sources:
-            from ..retrieval.origin import read_origin
-
             origin = read_origin(paths.knowledge_base_folder(name)) if name else None
             return str(origin)
         stamps = [(file.path, file.stamp) for file in _list_sources(sources)]
@@ -113,9 +114,6 @@ class StyleKnowledgeBase(io.ComfyNode):
     ) -> io.NodeOutput:
         require(RETRIEVAL)
         choose("update", update, UPDATES)
-        from ..retrieval.ingest import ingest, keep_picture
-        from ..retrieval.store import StyleStore
-
         pictures = [] if images is None else convert.image_to_pil(images, "images")
         described = _describe(len(pictures), captions, tags)
         found = [] if update == "open" else paths.resolve_sources(sources)
@@ -129,17 +127,13 @@ class StyleKnowledgeBase(io.ComfyNode):
         return io.NodeOutput(KnowledgeBase(store, clip), json.dumps(asdict(report), ensure_ascii=False, indent=1))
 
 
-def _list_sources(sources: str) -> list:
-    from ..retrieval.reader import find_pictures
-
+def _list_sources(sources: str) -> list[SourceFile]:
     return list(find_pictures(paths.resolve_sources(sources)))
 
 
-def _open_encoder(name: str):
-    from ..retrieval.encoder import ClipEncoder
-
+def _open_encoder(name: str) -> ClipEncoder:
     path = paths.find_model("encoder", name) or hub.download(hub.HUB["encoder"][name])
-    return ClipEncoder(name, Path(path), paths.tokenizer(), memory.on_device)
+    return ClipEncoder(name, path, paths.tokenizer(), memory.on_device)
 
 
 def _describe(count: int, captions: str, tags: str) -> list[tuple[str, list[str]]]:

@@ -11,6 +11,9 @@ import comfy
 import folder_paths
 from comfy.cli_args import args
 
+from ..model_files import identify
+from .hub import HUB, local_copy
+
 PACK = Path(__file__).resolve().parent.parent
 MODELS = PACK / "models"
 SKETCHES = PACK / "styles" / "sketches"
@@ -49,8 +52,6 @@ def offer_sketches() -> None:
 
 def model_options(part: str) -> list[str]:
     """Return what the COMBO of a part lists: bundled, Hub names, then what lies in ComfyUI's model folders."""
-    from .hub import HUB
-
     found = [*BUNDLED[part], *HUB.get(part, {}), *_files(part), *_folders(part)]
     return list(dict.fromkeys(found))
 
@@ -60,8 +61,6 @@ def find_model(part: str, name: str) -> Path | None:
 
     Raises FileNotFoundError with what was looked for, where, and what is there.
     """
-    from .hub import HUB, local_copy
-
     if name in BUNDLED[part]:
         return MODELS / BUNDLED[part][name]
     for folder in FOLDERS[part]:
@@ -197,13 +196,12 @@ def _folder_paths(part: str) -> Iterator[tuple[str, Path]]:
 
 
 def _in_model_folder(folder: str, name: str) -> bool:
+    """Tell whether a file is part of a model folder, which is listed as a whole."""
     path = folder_paths.get_full_path(folder, name)
-    return path is not None and (Path(path).parent / "config.json").is_file()
+    return os.path.dirname(name) != "" and path is not None and (Path(path).parent / "config.json").is_file()
 
 
 def _is_whole_clip(path: str | None) -> bool:
-    from ..model_files import identify
-
     if path is None:
         return False
     file = Path(path)

@@ -6,12 +6,16 @@ from pathlib import Path
 import torch
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
+from PIL import Image
 
+from ..generation.settings import check_prompt
+from ..retrieval.filters import parse_filter
+from ..retrieval.reader import open_picture
+from ..retrieval.records import StyleMatch
+from ..retrieval.search import STRATEGIES, StyleQuery, search
 from . import contact_sheet, convert
 from .requirements import RETRIEVAL, require
 from .sockets import KnowledgeBase, StyleKB, StyleReferences, StyleReferencesSocket
-
-STRATEGIES = ("hybrid", "semantic", "keyword", "image")
 
 
 class RetrieveStyle(io.ComfyNode):
@@ -115,15 +119,12 @@ class RetrieveStyle(io.ComfyNode):
         pinned: str = "",
     ) -> io.NodeOutput:
         require(RETRIEVAL)
-        from ..retrieval.reader import open_picture
-        from ..retrieval.search import StyleQuery, search
-
         _check_words(prompt, filter)
         image = None if query_image is None else convert.image_to_pil(query_image, "query_image")[0]
         pins = tuple(line.strip() for line in pinned.splitlines() if line.strip())
         query = StyleQuery(prompt, strategy, top_k, min_score, diversity, filter, image, avoid, pins)
         matches = search(knowledge_base.store, knowledge_base.encoder, query)
-        pictures = [open_picture(Path(match.record.file)) for match in matches]
+        pictures = [_open(match) for match in matches]
         explanation = json.dumps([match.explain() for match in matches], ensure_ascii=False, indent=1)
         sheet = convert.pil_to_image(contact_sheet.draw(matches, pictures))
         shown = ui.PreviewImage(sheet, cls=cls).as_dict() | {"text": (explanation,)}
@@ -131,9 +132,16 @@ class RetrieveStyle(io.ComfyNode):
         return io.NodeOutput(StyleReferences(tuple(matches), tuple(pictures)), images[0], images, explanation, ui=shown)
 
 
-def _check_words(prompt: str, filter: str) -> None:
-    from ..generation.settings import check_prompt
-    from ..retrieval.filters import parse_filter
+def _open(match: StyleMatch) -> Image.Image:
+    try:
+        return open_picture(Path(match.record.file))
+    except ValueError as error:
+        raise ValueError(
+            f"style '{match.record.name}' can't be used, {error} ({match.record.file}): run StyleKnowledgeBase with "
+            "update set to sync."
+        ) from error
 
+
+def _check_words(prompt: str, filter: str) -> None:
     check_prompt(prompt, "prompt")
     parse_filter(filter)

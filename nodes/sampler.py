@@ -14,8 +14,10 @@ import torch
 from comfy_api.latest import io
 from PIL import Image
 
+from ..generation.canny import fit_to
 from ..generation.schedulers import SCHEDULERS
 from ..generation.settings import MAX_SEED, GenerationSettings, check_prompt, check_size
+from ..retrieval.reader import content_id
 from . import convert
 from .requirements import GENERATION, OPENCV, choose, require
 from .sockets import StylePipelineSocket, StyleReferences, StyleReferencesSocket
@@ -281,8 +283,6 @@ def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[to
     check_size(width, height)
     if (columns, rows) != (width, height):
         require(OPENCV)
-        from ..generation.canny import fit_to
-
         pictures[0] = fit_to(pictures[0], width, height, "stretch")
     array = np.ascontiguousarray(pictures[0].transpose(2, 0, 1))[None]
     return torch.from_numpy(array).float() / 255, width, height
@@ -291,8 +291,6 @@ def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[to
 def _describe_references(
     references: StyleReferences | None, pictures: tuple[Image.Image, ...]
 ) -> list[dict[str, object]]:
-    from ..retrieval.reader import content_id
-
     if references is None:
         return [{"id": content_id(picture)} for picture in pictures]
     return [

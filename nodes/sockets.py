@@ -1,17 +1,13 @@
 """The pack's own socket types and the values that travel through them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 from PIL import Image
 
-if TYPE_CHECKING:
-    from ..retrieval.encoder import ClipEncoder
-    from ..retrieval.records import StyleMatch
-    from ..retrieval.store import StyleStore
+from ..retrieval.encoder import ClipEncoder
+from ..retrieval.records import StyleMatch
+from ..retrieval.store import StyleStore
 
 StyleKB = io.Custom("STYLE_KB")
 StyleReferencesSocket = io.Custom("STYLE_REFERENCES")

@@ -44,8 +44,9 @@ class ClipEncoder:
 
     @cached_property
     def identity(self) -> str:
-        """Name and weights, so that a knowledge base can tell whether its vectors came from this encoder."""
-        return f"{self.name}@{fingerprint(self.path)}"
+        """`name@weights`: a knowledge base tells by the weights' fingerprint whether its vectors came from them."""
+        weights = self.path / "model.safetensors"
+        return f"{self.name}@{fingerprint(weights if weights.is_file() else self.path)}"
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Return (N, D) float32, unit length. A text beyond 77 tokens is encoded in windows that are averaged."""

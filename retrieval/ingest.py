@@ -15,6 +15,7 @@ from .reader import content_id, find_pictures, open_picture, read_description
 from .records import IngestReport, SourceFile, StyleRecord
 from .store import StyleStore
 
+_BATCH_PIXELS = 50_000_000  # decoded pictures that wait to be embedded together: 150 MB
 UPDATES = ("sync", "add", "rebuild", "open")
 PICTURES = "pictures"  # where a knowledge base keeps the pictures that came as IMAGE and have no file of their own
 
@@ -75,12 +76,13 @@ class _Ingest:
         self._records = dict(store.records())
         self._owner = {path: record.id for record in self._records.values() for path in record.files}
         self._batch: dict[str, tuple[StyleRecord, Image.Image]] = {}
+        self._batch_pixels = 0
 
     def run(self, files: Sequence[SourceFile], drop: bool) -> None:
         revision = self._store.revision
         for done, file in enumerate(files, 1):
             self._read(file)
-            if len(self._batch) >= self._encoder.batch_size:
+            if len(self._batch) >= self._encoder.batch_size or self._batch_pixels > _BATCH_PIXELS:
                 self._flush()
             self._on_progress(done, len(files))
         self._flush()
@@ -112,6 +114,7 @@ class _Ingest:
         self._owner[file.path] = id
         if known is None or id in self._batch:
             self._batch[id] = (record, image)
+            self._batch_pixels += image.width * image.height
         else:
             self._store.replace_metadata(record)
         self._records[id] = record
@@ -131,6 +134,7 @@ class _Ingest:
         records, images = zip(*self._batch.values(), strict=True)
         self._store.add(records, self._encoder.encode_images(images), self._encoder.identity)
         self._batch.clear()
+        self._batch_pixels = 0
 
     def _detach(self, id: str, path: str) -> None:
         """A file no longer shows this picture: forget the file, and the picture with its last one."""

@@ -51,6 +51,8 @@ def open_picture(path: Path) -> Image.Image:
                 raise ValueError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS:,} allowed")
             image.load()
             return to_rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError:
+        raise ValueError("the file is gone") from None
     except UnidentifiedImageError:
         raise ValueError("it is not a picture that can be read") from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
@@ -104,8 +106,11 @@ def _walk(folder: Path) -> Iterator[Path]:
     if (folder / SKIP_MARKER).exists():
         return
     for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and not entry.name.startswith("."):
-            yield from _walk(entry)
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            if not entry.is_symlink():  # a link can lead out of the folder, or round in a circle
+                yield from _walk(entry)
         elif entry.suffix.lower() in SUFFIXES and entry.is_file():
             yield entry
 

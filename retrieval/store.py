@@ -55,9 +55,9 @@ class StyleStore:
         return read_origin(self.folder)
 
     def require_encoder(self, identity: str) -> None:
-        """Raise ValueError unless the vectors stored here came from this encoder."""
+        """Raise ValueError unless the vectors stored here came from the same weights, under whatever name."""
         origin = self.origin
-        if origin and origin.encoder != identity:
+        if origin and origin.encoder.rpartition("@")[2] != identity.rpartition("@")[2]:
             raise ValueError(
                 f"knowledge base '{self.name}' was made with encoder {origin.encoder} ({origin.dimension} numbers a "
                 f"picture), and {identity} is chosen: choose the same encoder, or set update to rebuild."

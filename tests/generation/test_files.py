@@ -147,3 +147,10 @@ def test_a_checkpoint_of_other_sizes_says_what_does_not_fit(models: Path) -> Non
     files = check_files(other, models / "control.pth", models / "ip-adapter_sd15.bin", [models / "encoder.safetensors"])
     with pytest.raises(ValueError, match=r"other\.safetensors is an SD 1\.5 checkpoint, but its tensors do not fit"):
         loading.load_pipeline(files, models / "tokenizer", torch.float32)
+
+
+def test_a_damaged_encoder_does_not_stand_in_the_way_of_a_good_one(models: Path) -> None:
+    (models / "broken.safetensors").write_bytes(b"broken")
+    chosen = [models / name for name in ("anything.safetensors", "control.pth", "ip-adapter_sd15.bin")]
+    files = check_files(*chosen, [models / "broken.safetensors", models / "encoder.safetensors"])
+    assert files.image_encoder.path.name == "encoder.safetensors"

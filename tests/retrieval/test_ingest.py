@@ -126,3 +126,9 @@ def test_a_touched_file_is_read_but_not_embedded(filled: StyleStore, encoder: Co
     os.utime(folder / "warm" / "red.png", ns=(1, 1))
     assert counts(filled, encoder, [folder])["updated"] == 1
     assert encoder.batches == embedded
+
+
+def test_the_same_weights_under_another_name_are_the_same_encoder(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path
+) -> None:
+    assert counts(filled, ColourEncoder("another name@1"), [folder])["unchanged"] == 5
