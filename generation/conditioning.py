@@ -50,8 +50,7 @@ def encode_references(pipeline: StylePipeline, pictures: Sequence[Image.Image]) 
 
 
 def empty_reference(pipeline: StylePipeline) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return embeddings of the right shape for a run whose IP-Adapter scale is 0: diffusers wants some, and skips
-    them."""
+    """Return embeddings of the right shape for a run at IP-Adapter scale 0: diffusers wants some, and skips them."""
     config = pipeline.image_encoder.config
     shape = (1, 1, config.projection_dim)
     if pipeline.reads_hidden_states:

@@ -1,5 +1,4 @@
-"""Weights to a ready pipeline. No network: configs of the published models lie in `configs/`, files are read from
-where they are."""
+"""Weights to a ready pipeline. No network: the configs of the published models lie in `configs/`."""
 
 from __future__ import annotations
 
@@ -92,9 +91,9 @@ def _load_base_folder(file: ModelFile, tokenizer: Path, dtype: torch.dtype) -> d
     folder = file.path
     own_tokenizer = folder / "tokenizer"
     return {
-        "unet": _from_folder(UNet2DConditionModel, folder / "unet", dtype),
-        "vae": _from_folder(AutoencoderKL, folder / "vae", dtype),
-        "text_encoder": CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True).to(dtype),
+        "unet": _from_folder(UNet2DConditionModel, folder / "unet", **{DTYPE_ARGUMENT: dtype}),
+        "vae": _from_folder(AutoencoderKL, folder / "vae", **{DTYPE_ARGUMENT: dtype}),
+        "text_encoder": _from_folder(CLIPTextModel, folder / "text_encoder").to(dtype),
         "tokenizer": _load_tokenizer(own_tokenizer if own_tokenizer.is_dir() else tokenizer),
         "scheduler_config": _read_json(folder / "scheduler" / "scheduler_config.json"),
     }
@@ -128,7 +127,7 @@ def _load_base_file(file: ModelFile, tokenizer: Path, dtype: torch.dtype) -> dic
 
 def _load_controlnet(file: ModelFile, dtype: torch.dtype) -> ControlNetModel:
     if file.is_folder:
-        return _from_folder(ControlNetModel, file.path, dtype)
+        return _from_folder(ControlNetModel, file.path, **{DTYPE_ARGUMENT: dtype})
     config = _read_json(CONFIGS / "controlnet" / "config.json")
     state = single_file_utils.convert_controlnet_checkpoint(load_state_dict(file.path), config)
     return _build(ControlNetModel, config, state, dtype, file)
@@ -147,8 +146,7 @@ def _load_image_encoder(file: ModelFile, dtype: torch.dtype) -> tuple[CLIPVision
 
 
 def _add_ip_adapter(unet, image_encoder, image_processor, file: ModelFile) -> None:
-    """Give the UNet the adapter's projections; diffusers' loader hangs on a pipeline, so one is made for the
-    purpose."""
+    """Give the UNet the adapter's projections. diffusers' loader belongs to a pipeline, so one is made for it."""
     tree: dict[str, dict[str, torch.Tensor]] = {"image_proj": {}, "ip_adapter": {}}
     for key, value in load_state_dict(file.path).items():
         part, _, rest = key.partition(".")
@@ -165,11 +163,11 @@ def _add_ip_adapter(unet, image_encoder, image_processor, file: ModelFile) -> No
         diffusers.logging.set_verbosity(verbosity)
 
 
-def _from_folder(model: type, folder: Path, dtype: torch.dtype) -> Any:
-    """Load a diffusers model; folders published in half precision alone name their files `….fp16.safetensors`."""
+def _from_folder(model: Any, folder: Path, **options: Any) -> Any:
+    """Load a model; folders published in half precision alone name their files `….fp16.safetensors`."""
     names = [path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")]
     variant = "fp16" if names and all(".fp16." in name for name in names) else None
-    return model.from_pretrained(folder, variant=variant, local_files_only=True, **{DTYPE_ARGUMENT: dtype})
+    return model.from_pretrained(folder, variant=variant, local_files_only=True, **options)
 
 
 def _build(

@@ -1,6 +1,7 @@
 """The named models of Hugging Face's Hub: downloaded only when chosen, into ComfyUI's own model folders, once."""
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from .requirements import require
 
 @dataclass(frozen=True)
 class HubModel:
-    """What is fetched of a repository, into which model folder; `path`: what is then used of it, "" = the whole
-    folder."""
+    """patterns: what is fetched of the repository. folder: ComfyUI's model folder that it goes to.
+
+    path: the file or folder within the repository that is kept and used; "" = all that was fetched.
+    """
 
     repository: str
     patterns: tuple[str, ...]
@@ -20,9 +23,14 @@ class HubModel:
     path: str = ""
 
 
-_CLIP_FILES = ("*.json", "*.txt", "model.safetensors", "pytorch_model.bin")
+_CLIP_FILES = ("*.json", "*.txt", "model.safetensors")
 _SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-_SD15_FILES = ("model_index.json", "scheduler/*", "tokenizer/*", "*/config.json", "*/*.fp16.safetensors")
+_SD15_FILES = (
+    "model_index.json",
+    "scheduler/*",
+    "tokenizer/*",
+    *(f"{part}/{name}" for part in ("unet", "vae", "text_encoder") for name in ("config.json", "*.fp16.safetensors")),
+)
 _ADAPTERS = ("ip-adapter_sd15", "ip-adapter_sd15_light", "ip-adapter-plus_sd15")
 
 HUB: dict[str, dict[str, HubModel]] = {
@@ -45,7 +53,12 @@ HUB: dict[str, dict[str, HubModel]] = {
         for name in ("openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14")
     },
 }
-IMAGE_ENCODER = HubModel("h94/IP-Adapter", ("models/image_encoder/*",), "clip_vision", "models/image_encoder")
+IMAGE_ENCODER = HubModel(
+    "h94/IP-Adapter",
+    ("models/image_encoder/config.json", "models/image_encoder/model.safetensors"),
+    "clip_vision",
+    "models/image_encoder",
+)
 
 
 def local_copy(part: str, name: str) -> Path | None:
@@ -57,23 +70,28 @@ def local_copy(part: str, name: str) -> Path | None:
 def download(model: HubModel) -> Path:
     """Fetch a model, resuming what an earlier try left, and return the file or folder to load.
 
-    Raises ConnectionError in one sentence when the Hub can't be reached; what did arrive stays for the next try.
+    What arrives lies in `<folder>.partial` until it is complete. Raises ConnectionError in one sentence.
     """
+    target = _target(model)
+    if target.exists():
+        return target
     require({"huggingface_hub": "huggingface_hub"})
     from huggingface_hub import snapshot_download
 
-    final = _folder(model)
-    if not _target(model).exists():
-        partial = final.with_name(final.name + ".partial")
-        try:
-            snapshot_download(model.repository, allow_patterns=list(model.patterns), local_dir=partial)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ConnectionError(
-                f"{model.repository} could not be downloaded ({type(error).__name__}): check the connection, or put "
-                f"its files into {final} yourself."
-            ) from error
-        _move_into(partial, final)
-    return _target(model)
+    folder = _folder(model)
+    partial = folder.with_name(folder.name + ".partial")
+    try:
+        snapshot_download(model.repository, allow_patterns=list(model.patterns), local_dir=partial)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConnectionError(
+            f"{model.repository} could not be downloaded ({type(error).__name__}): check the connection, or put its "
+            f"files into {folder} yourself."
+        ) from error
+    shutil.rmtree(partial / ".cache", ignore_errors=True)  # the Hub client's notes on what has arrived
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(partial / model.path, target)
+    shutil.rmtree(partial, ignore_errors=True)
+    return target
 
 
 def _folder(model: HubModel) -> Path:
@@ -81,12 +99,4 @@ def _folder(model: HubModel) -> Path:
 
 
 def _target(model: HubModel) -> Path:
-    return _folder(model) / model.path if model.path else _folder(model)
-
-
-def _move_into(partial: Path, final: Path) -> None:
-    """Move the finished files over; one repository may have given some of its files before."""
-    for file in [path for path in partial.rglob("*") if path.is_file() and ".cache" not in path.parts]:
-        target = final / file.relative_to(partial)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(file, target)
+    return _folder(model) / model.path

@@ -43,8 +43,7 @@ def register_ipadapter_folder() -> None:
 
 
 def offer_sketches() -> None:
-    """Copy the bundled sketches where LoadImage finds them as `style_rag/NAME [temp]`; ComfyUI empties temp at each
-    start."""
+    """Copy the bundled sketches into temp, where LoadImage finds them as `style_rag/NAME [temp]`."""
     if SKETCHES.is_dir():
         target = Path(folder_paths.get_temp_directory()) / "style_rag"
         shutil.copytree(SKETCHES, target, ignore=shutil.ignore_patterns(".*", "*.json"), dirs_exist_ok=True)
@@ -81,8 +80,7 @@ def find_model(part: str, name: str) -> Path | None:
 
 
 def image_encoders() -> list[Path]:
-    """Return every image encoder that an IP-Adapter could be paired with: ComfyUI's clip_vision folder, then the
-    bundled."""
+    """Return what an IP-Adapter could be paired with: all of ComfyUI's clip_vision folder, then the bundled encoder."""
     found = [
         Path(path)
         for name in folder_paths.get_filename_list("clip_vision")
@@ -107,8 +105,7 @@ def knowledge_base_folder(name: str) -> Path:
 
 
 def resolve_sources(text: str) -> list[Path]:
-    """Return the paths of a `sources` text, a line each; relative ones are looked for in ComfyUI's input folder, then
-    the pack.
+    """Return the paths of a `sources` text, a line each; relative ones lie in ComfyUI's input folder or in the pack.
 
     Raises FileNotFoundError, ValueError or PermissionError in one sentence.
     """
@@ -134,8 +131,7 @@ def _resolve_source(line: str) -> Path:
 
 
 def _may_read(path: Path) -> bool:
-    """A server that only this machine reaches reads any folder; one on a network reads ComfyUI's own and the pack's
-    styles."""
+    """A server that only this machine reaches reads any folder; one on a network ComfyUI's and the pack's alone."""
     if _listens_on_loopback():
         return True
     roots = [folder_paths.get_input_directory(), folder_paths.get_output_directory(), folder_paths.get_temp_directory()]

@@ -206,8 +206,7 @@ class _MemoryWatch:
 
 
 def _step_callback(settings: GenerationSettings, watch: _MemoryWatch) -> Callable[[int, int, torch.Tensor], None]:
-    """Report a step to ComfyUI, with a preview as its settings say; its progress bar raises when the user
-    interrupts."""
+    """Report a step, with a preview as ComfyUI's settings say; its progress bar raises when the user interrupts."""
     bar = comfy.utils.ProgressBar(settings.num_inference_steps)
     previewer = latent_preview.get_previewer(watch.device, comfy.latent_formats.SD15())
 
@@ -241,8 +240,7 @@ def _read_inputs(
     references: StyleReferences | None = None,
     reference_image: torch.Tensor | None = None,
 ) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...]]:
-    """Translate the widgets' words into diffusers', and check them all. Returns settings, edges, references,
-    pictures."""
+    """Translate the widgets into settings, edges, references and their pictures, and check them all."""
     choose("style_mode", style_mode, STYLE_MODES)
     choose("speed", speed, SPEEDS)
     control, width, height = _read_edges(edges, width, height)

@@ -23,8 +23,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class StyleRecord:
-    """One stored picture. id: SHA-256 (hex) of its decoded pixels. files: path -> stamp, of every file that shows
-    it."""
+    """One stored picture. id: SHA-256 (hex) of its decoded pixels. files: path -> stamp of each file that shows it."""
 
     id: str
     name: str

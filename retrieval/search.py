@@ -138,8 +138,7 @@ class _Search:
         return [ids[n] for n in order if scores[n] > 0][:_POOL]
 
     def _diversify(self, fused: dict[str, float]) -> list[str]:
-        """Order by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998); diversity 0 keeps the fused
-        order."""
+        """Order by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998); at 0 the fused order stays."""
         ids = list(fused)[: max(_POOL, self._query.top_k)]
         weight = self._query.diversity
         if not weight or len(ids) < 2:
