@@ -1,7 +1,6 @@
 """Style RAG for ComfyUI: a prompt and a sketch to a picture in a retrieved style."""
 
 if __package__:  # empty when a test runner imports this file by its path
-
     WEB_DIRECTORY = "./web"
 
     async def comfy_entrypoint():

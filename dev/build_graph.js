@@ -18,11 +18,9 @@ async ({ api, layout }) => {
   for (const spot of layout.nodes) {
     place(LiteGraph.createNode(api[spot.id].class_type), spot)
   }
-  for (const spot of layout.notes) {
-    const note = LiteGraph.createNode('MarkdownNote')
-    place(note, spot)
-    note.widgets[0].value = spot.text
-  }
+  const note = LiteGraph.createNode('MarkdownNote')
+  place(note, layout.note)
+  note.widgets[0].value = layout.note.text
 
   for (const { id } of layout.nodes) {
     const node = graph.getNodeById(id)

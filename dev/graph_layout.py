@@ -28,6 +28,11 @@ class Model:
     url: str
     directory: str
 
+    @property
+    def link(self) -> str:
+        """In Markdown."""
+        return f"[{self.name}]({self.url})"
+
 
 @dataclass(frozen=True)
 class Spot:
@@ -96,7 +101,7 @@ class Layout:
     name: str
     id: str
     groups: tuple[Group, ...]
-    notes: tuple[Note, ...]
+    note: Note
     seed: str = "randomize"
 
     def places(self) -> list[tuple[Spot, tuple[int, int]]]:
@@ -104,18 +109,17 @@ class Layout:
         return sorted((place for group in self.groups for place in group.places()), key=lambda place: place[0].id)
 
     def for_page(self) -> dict[str, object]:
-        """What build_graph.js reads. Notes get the ids after the last node's."""
-        last_id = self.places()[-1][0].id
+        """What build_graph.js reads. The note gets the id after the last node's."""
         return {
             "id": self.id,
             "seed": self.seed,
             "nodes": [spot.for_page(pos) for spot, pos in self.places()],
-            "notes": [note.for_page(last_id + n) for n, note in enumerate(self.notes, 1)],
+            "note": self.note.for_page(self.places()[-1][0].id + 1),
             "groups": [{"title": g.title, "color": g.colour, "bounding": g.bounding()} for g in self.groups],
         }
 
     def bounding(self) -> Bounding:
-        """The rectangle around all groups; notes may lie outside."""
+        """The rectangle around all groups, without the note."""
         boxes = [group.bounding() for group in self.groups]
         left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
         right, bottom = max(box[0] + box[2] for box in boxes), max(box[1] + box[3] for box in boxes)

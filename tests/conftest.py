@@ -24,7 +24,10 @@ RINGS = ("nodes", "server", "browser")
 """Folders of tests in the order in which they run, after all others: those must be able to do without ComfyUI."""
 
 PACK_FOLDER = "1-style rag (test)"
-"""Under which name the pack lies in ComfyUI's custom_nodes: with a digit first, a hyphen, spaces and brackets."""
+"""Under which name the pack lies in custom_nodes: with a digit first, a hyphen, spaces and brackets."""
+
+SERVED_FOLDER = "1-style-rag(test)"
+"""The same for the server, without spaces: aiohttp finds no static file below such a folder, whatever the pack."""
 
 # `python -m pytest` puts the checkout on the path, where its nodes/ would hide ComfyUI's module of that name.
 sys.path[:] = [entry for entry in sys.path if Path(entry or os.getcwd()).resolve() != ROOT]
@@ -79,7 +82,7 @@ def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServ
 
     Put model files below its `base / "models"`; its log is `log_text()`.
     """
-    packs = {PACK_FOLDER: ROOT, "probe": TESTS / "server" / "probe"}
+    packs = {SERVED_FOLDER: ROOT, "probe": TESTS / "server" / "probe"}
     base = tmp_path_factory.mktemp("comfyui base")
     with ComfyServer(base, packs=packs, cpu=True, arguments=["--preview-method", "auto"]) as server:
         yield server

@@ -3,12 +3,12 @@
 import re
 
 from comfyui import ComfyServer
-from conftest import PACK_FOLDER
+from conftest import SERVED_FOLDER
 
 
 def test_it_loads_under_an_awkward_folder_name_without_a_warning(comfy_server: ComfyServer) -> None:
     log = comfy_server.log_text()
-    assert PACK_FOLDER in log
+    assert SERVED_FOLDER in log
     assert not [line for line in log.splitlines() if re.search("warn|error|traceback|failed", line, re.IGNORECASE)]
 
 
@@ -20,5 +20,5 @@ def test_nothing_heavy_is_imported_before_a_node_runs(comfy_server: ComfyServer)
 
 def test_it_adds_at_most_three_tenths_of_a_second_to_the_start(comfy_server: ComfyServer) -> None:
     """As ComfyUI itself measures it; about 0.1 s on two idle cores."""
-    line = next(line for line in comfy_server.log_text().splitlines() if " seconds: " in line and PACK_FOLDER in line)
+    line = next(line for line in comfy_server.log_text().splitlines() if " seconds: " in line and SERVED_FOLDER in line)
     assert float(line.split()[0]) <= 0.3, line

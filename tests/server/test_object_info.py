@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from comfyui import ComfyServer
-from places import ROOT
+from conftest import SERVED_FOLDER
 
 # Input: type, default, range. Types in capitals are ComfyUI's; a tuple is what a COMBO must offer, in its order.
 NODES: dict[str, dict[str, Any]] = {
@@ -131,9 +131,8 @@ def test_only_a_list_is_a_list(object_info: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("node_id", NODES)
-def test_the_help_page_names_every_input_and_output(node_id: str) -> None:
-    """Read from disk: aiohttp finds no static file below a folder name with a space, whatever the pack."""
-    page = (ROOT / "web" / "docs" / f"{node_id}.md").read_text(encoding="utf-8")
+def test_the_help_page_names_every_input_and_output(comfy_server: ComfyServer, node_id: str) -> None:
+    page = comfy_server.request(f"/extensions/{SERVED_FOLDER}/docs/{node_id}.md").decode()
     node = NODES[node_id]
     assert not [
         name for group in ("required", "optional", "output") for name in node[group] if f"**{name}**" not in page

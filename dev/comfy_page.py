@@ -1,0 +1,135 @@
+"""ComfyUI's page in headless Chromium, for tests and tools. Knows the front end's own objects, not the pack's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from places import find_chromium
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, sync_playwright
+
+READY_MS = 60_000
+RUN_MS = 180_000
+
+# Without these Chromium looks for updates and other services at every start, which a closed network answers slowly.
+QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+QUIET += ("--disable-component-update", "--disable-sync")
+
+
+class BrowserMissing(RuntimeError):
+    """There is no Chromium; the message says how to get one."""
+
+
+@contextlib.contextmanager
+def open_browser() -> Iterator[Browser]:
+    program = find_chromium()
+    if program is None:
+        raise BrowserMissing(
+            "Chromium is missing. Install it, e.g. `sudo apt-get install chromium`, or set CHROMIUM=/path/to/it."
+        )
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium has no sandbox for root
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=[*QUIET, *["--no-sandbox"] * is_root])
+        yield browser
+        browser.close()
+
+
+@dataclass(frozen=True)
+class PageError:
+    """An error that the browser reported: its text, and the file that it is about or that raised it."""
+
+    text: str
+    url: str
+
+
+@dataclass
+class ComfyPage:
+    """A page that collects every error from the moment it is made."""
+
+    page: Page
+    base_url: str
+    errors: list[PageError] = field(default_factory=list)
+    errors_at_start: int = 0
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._note_console)
+        self.page.on("pageerror", self._note_exception)
+
+    def _note_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(PageError(message.text, message.location["url"]))
+
+    def _note_exception(self, error: Error) -> None:
+        self.errors.append(PageError(f"{error.message}\n{error.stack}", ""))
+
+    def open(self, node_type: str) -> None:
+        """Loads the page and waits until the graph editor is there and knows `node_type`."""
+        self.page.goto(self.base_url)
+        is_ready = (
+            "type => !!(window.app?.graph && app.extensionManager && window.LiteGraph?.registered_node_types[type])"
+        )
+        self.page.wait_for_function(is_ready, arg=node_type, timeout=READY_MS)
+        self.errors_at_start = len(self.errors)
+
+    def unexpected_errors(self) -> list[PageError]:
+        """Errors since the page was ready, and those of any pack's own files since ever.
+
+        ComfyUI itself reports errors while it loads, and it looks for a service that its own policy forbids.
+        """
+        of_packs = [error for error in self.errors[: self.errors_at_start] if "/extensions/" in error.text + error.url]
+        later = [error for error in self.errors[self.errors_at_start :] if "https://api.comfy.org/" not in error.text]
+        return of_packs + later
+
+    def load_workflow(self, workflow: dict[str, Any], name: str) -> None:
+        self.page.evaluate("([workflow, name]) => app.loadGraphData(workflow, true, true, name)", [workflow, name])
+
+    def show_templates(self, category: str) -> None:
+        """Opens the template browser at a category: for a pack, the name of its folder."""
+        self.page.evaluate("app.extensionManager.command.execute('Comfy.BrowseTemplates').then(() => null)")
+        self.page.get_by_text(category, exact=True).click()
+
+    def template(self, name: str) -> Locator:
+        """The card of a template in the template browser; a click on it opens the workflow."""
+        return self.page.get_by_test_id(f"template-workflow-{name}")
+
+    def export(self) -> dict[str, Any]:
+        """The open graph as {"workflow": editor form, "api": API form}."""
+        # Made into text in the page: the way out turns what is undefined into null.
+        text = self.page.evaluate(
+            "app.graphToPrompt().then(o => JSON.stringify({workflow: o.workflow, api: o.output}))"
+        )
+        return json.loads(text)
+
+    def node_types(self) -> list[str]:
+        return self.page.evaluate("app.graph.nodes.map(node => node.type)")
+
+    def red_nodes(self) -> list[str]:
+        """Types of nodes that the editor marks as broken or does not know."""
+        is_red = "node.has_errors || !LiteGraph.registered_node_types[node.type]"
+        return self.page.evaluate(f"app.graph.nodes.filter(node => {is_red}).map(node => node.type)")
+
+    def cut_nodes(self) -> list[str]:
+        """Types of nodes that are smaller than their widgets and sockets need."""
+        is_cut = "node.computeSize().some((needed, axis) => needed > node.size[axis])"
+        return self.page.evaluate(f"app.graph.nodes.filter(node => {is_cut}).map(node => node.type)")
+
+    def queue(self) -> None:
+        """Presses the button that runs the workflow."""
+        self.page.locator('[data-testid="queue-button"]').first.click()
+
+    def wait_for_output(self, node_id: str, timeout_ms: int = RUN_MS) -> dict[str, Any]:
+        """What the page has received as the output of a node, once it has."""
+        self.page.wait_for_function("id => !!app.nodeOutputs[id]", arg=node_id, timeout=timeout_ms)
+        return self.page.evaluate("id => app.nodeOutputs[id]", node_id)
+
+    def wait_for_pictures(self) -> dict[str, list[list[int]]]:
+        """The pictures that the editor draws on nodes, once all are loaded: node id to their widths and heights."""
+        shown = "app.graph.nodes.filter(node => app.nodeOutputs[node.id]?.images)"
+        is_loaded = "node => node.imgs?.length && node.imgs.every(image => image.complete && image.naturalWidth)"
+        self.page.wait_for_function(f"{shown}.every({is_loaded})", timeout=READY_MS)
+        sizes = "node => [node.id, node.imgs.map(image => [image.naturalWidth, image.naturalHeight])]"
+        return self.page.evaluate(f"Object.fromEntries({shown}.map({sizes}))")
