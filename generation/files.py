@@ -5,6 +5,12 @@ from pathlib import Path
 
 from ..model_files import ModelFile, identify
 
+# What the published IP-Adapters of SD 1.5 were trained with, all but the vit-G one.
+_VIT_H = (
+    "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors "
+    "(https://huggingface.co/h94/IP-Adapter/resolve/main/models/image_encoder/model.safetensors)"
+)
+
 
 @dataclass(frozen=True)
 class PipelineFiles:
@@ -61,10 +67,8 @@ def _pair_image_encoder(adapter: ModelFile, candidates: list[Path]) -> ModelFile
             return file
     width = f"{adapter.hidden_size} wide" if adapter.hidden_size else f"{adapter.projection_dim} numbers an image"
     seen = "; ".join(f"{file.path.name} is {file.description}" for file in found) or "it is empty"
-    advice = (
-        "put CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors (https://huggingface.co/h94/IP-Adapter/resolve/main/models/"
-        "image_encoder/model.safetensors) into models/clip_vision"
-    )
+    published = adapter.hidden_size == 1280 or adapter.projection_dim == 1024
+    advice = f"put {_VIT_H if published else 'one'} into models/clip_vision, or choose another ip_adapter"
     raise ValueError(
         f"ip_adapter {adapter.path.name} needs a CLIP image encoder of {width}, and the clip_vision folder has none "
         f"({seen}): {advice}."

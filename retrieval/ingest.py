@@ -34,6 +34,7 @@ def ingest(
 
     update: `sync` adds what is new, embeds again what changed and drops what vanished; `add` never drops; `rebuild`
     starts from nothing; `open` reads nothing. A file that can't be read is skipped and named in the report.
+    Raises FileNotFoundError or ValueError when a source, or all that is in them, can't be used.
     """
     start = time.perf_counter()
     report = IngestReport()
@@ -45,6 +46,12 @@ def ingest(
         store.require_encoder(encoder.identity)
         _Ingest(store, encoder, report, on_progress).run(files, drop=update == "sync")
     report.total = len(store)
+    if report.failed and not report.total:
+        first = report.failed[0]
+        raise ValueError(
+            f"none of the sources' {len(report.failed)} pictures could be read (the first, {first['file']}: "
+            f"{first['reason']}): replace them or name other sources."
+        )
     report.seconds = round(time.perf_counter() - start, 3)
     return report
 
