@@ -132,3 +132,13 @@ def test_the_same_weights_under_another_name_are_the_same_encoder(
     filled: StyleStore, encoder: ColourEncoder, folder: Path
 ) -> None:
     assert counts(filled, ColourEncoder("another name@1"), [folder])["unchanged"] == 5
+
+
+def test_sources_of_which_nothing_can_be_read_are_an_error(
+    store: StyleStore, encoder: ColourEncoder, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.png").write_text("not a picture")
+    with pytest.raises(
+        ValueError, match=r"none of the sources' 1 pictures could be read .*bad\.png: it is not a picture"
+    ):
+        ingest(store, encoder, [tmp_path / "bad.png"], "sync")

@@ -133,7 +133,5 @@ def test_only_a_list_is_a_list(object_info: dict[str, Any]) -> None:
 @pytest.mark.parametrize("node_id", NODES)
 def test_the_help_page_names_every_input_and_output(comfy_server: ComfyServer, node_id: str) -> None:
     page = comfy_server.request(f"/extensions/{SERVED_FOLDER}/docs/{node_id}.md").decode()
-    node = NODES[node_id]
-    assert not [
-        name for group in ("required", "optional", "output") for name in node[group] if f"**{name}**" not in page
-    ]
+    names = [name for group in NODES[node_id].values() for name in group]
+    assert not [name for name in names if f"**{name}**" not in page]
