@@ -32,6 +32,7 @@ def import_pack() -> None:
 def main() -> None:
     import_pack()
     from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
+    from style_pack.generation.conditioning import Reference
     from style_pack.generation.files import check_files
     from style_pack.generation.pipeline import DTYPE_ARGUMENT, load_pipeline
     from style_pack.generation.sampler import generate
@@ -61,7 +62,7 @@ def main() -> None:
     reference = Image.new("RGB", (256, 256), (20, 60, 140))
 
     def ours() -> torch.Tensor:
-        return generate(pipeline, settings, edges, [reference]).images
+        return generate(pipeline, settings, edges, [Reference(reference)]).images
 
     def theirs() -> torch.Tensor:
         plain.set_ip_adapter_scale(settings.ip_adapter_scale)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from PIL import Image
 
     from .pipeline import StylePipeline
 
@@ -30,23 +31,38 @@ def encode_prompts(pipeline: StylePipeline, texts: Sequence[str]) -> list[torch.
     ]
 
 
-def encode_references(pipeline: StylePipeline, pictures: Sequence[Image.Image]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Encode n RGB pictures to (positive, negative), each (1, n, E), or (1, n, tokens, E) for a plus adapter.
+@dataclass(frozen=True)
+class Reference:
+    """A style picture (RGB), with its encoding by the pipeline's image encoder where that is known already."""
+
+    picture: Image.Image
+    encoding: np.ndarray | None = None
+
+
+def encode_pictures(pipeline: StylePipeline, pictures: Sequence[Image.Image]) -> torch.Tensor:
+    """Encode n RGB pictures to what the IP-Adapter reads: (n, E), or (n, tokens, E) for a plus adapter."""
+    device = pipeline.on_device(pipeline.image_encoder)
+    pixels = pipeline.image_processor(list(pictures), return_tensors="pt").pixel_values
+    return _encode_pixels(pipeline, pixels.to(device))
+
+
+def encode_references(pipeline: StylePipeline, references: Sequence[Reference]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return n references as (positive, negative), each (1, n, E), or (1, n, tokens, E) for a plus adapter.
 
     The negative is what diffusers uses: zeros for an adapter that reads the pooled embedding, the encoding of a black
     (all-zero) picture for one that reads hidden states.
     """
-    device = pipeline.on_device(pipeline.image_encoder)
-    pixels = pipeline.image_processor(list(pictures), return_tensors="pt").pixel_values
-    pixels = pixels.to(device, next(pipeline.image_encoder.parameters()).dtype)
+    known = [reference.encoding for reference in references if reference.encoding is not None]
+    if len(known) == len(references):
+        positive = torch.from_numpy(np.stack(known)).to(next(pipeline.image_encoder.parameters()).dtype)
+    else:
+        positive = encode_pictures(pipeline, [reference.picture for reference in references])
     if not pipeline.reads_hidden_states:
-        embeds = pipeline.image_encoder(pixels).image_embeds[None]
-        return embeds, torch.zeros_like(embeds)
-    encode = [
-        pipeline.image_encoder(batch, output_hidden_states=True).hidden_states[-2][None]
-        for batch in (pixels, torch.zeros_like(pixels))
-    ]
-    return encode[0], encode[1]
+        return positive[None], torch.zeros_like(positive)[None]
+    side = pipeline.image_encoder.config.image_size
+    black = torch.zeros(1, 3, side, side, device=pipeline.on_device(pipeline.image_encoder))
+    negative = _encode_pixels(pipeline, black).expand_as(positive)
+    return positive[None].to(negative.device), negative[None]
 
 
 def empty_reference(pipeline: StylePipeline) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,6 +73,13 @@ def empty_reference(pipeline: StylePipeline) -> tuple[torch.Tensor, torch.Tensor
         shape = (1, 1, (config.image_size // config.patch_size) ** 2 + 1, config.hidden_size)
     zeros = torch.zeros(shape, dtype=next(pipeline.image_encoder.parameters()).dtype)
     return zeros, zeros
+
+
+def _encode_pixels(pipeline: StylePipeline, pixels: torch.Tensor) -> torch.Tensor:
+    pixels = pixels.to(next(pipeline.image_encoder.parameters()).dtype)
+    if pipeline.reads_hidden_states:
+        return pipeline.image_encoder(pixels, output_hidden_states=True).hidden_states[-2]
+    return pipeline.image_encoder(pixels).image_embeds
 
 
 def _windows(tokenizer, text: str) -> list[torch.Tensor]:

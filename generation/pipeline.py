@@ -63,6 +63,13 @@ class StylePipeline:
     identities: dict[str, dict[str, str]] = field(default_factory=dict)
     on_device: Callable[[torch.nn.Module], torch.device] = _own_device
 
+    @property
+    def encoding_id(self) -> str:
+        """Tells whether an encoding of a reference was made by this image encoder, in this way: letters and dashes."""
+        layer = "hidden" if self.reads_hidden_states else "pooled"
+        dtype = str(next(self.image_encoder.parameters()).dtype).removeprefix("torch.")
+        return f"{self.identities['image_encoder']['fingerprint']}-{layer}-{dtype}"
+
 
 def load_pipeline(files: PipelineFiles, tokenizer: Path, dtype: torch.dtype) -> StylePipeline:
     """Load the weights in `dtype` on the CPU. `tokenizer`: folder for a single-file checkpoint, which carries none."""

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 
 import torch
 from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
-from PIL import Image
 
-from .conditioning import empty_reference, encode_prompts, encode_references
+from .conditioning import Reference, empty_reference, encode_prompts, encode_references
 from .pipeline import StylePipeline
 from .schedulers import build_scheduler
 from .settings import GenerationSettings
@@ -33,14 +32,13 @@ def generate(
     pipeline: StylePipeline,
     settings: GenerationSettings,
     edges: torch.Tensor | None,
-    references: Sequence[Image.Image],
+    references: Sequence[Reference],
     on_step: StepCallback = lambda step, steps, latents: None,
 ) -> GenerationResult:
     """Sample.
 
-    edges: (1, 3, H, W) float 0..1, white lines on black, of the settings' size; None = no ControlNet. references: RGB
-    pictures whose IP-Adapter tokens are joined; empty = no style. An exception from `on_step` ends the run within the
-    step.
+    edges: (1, 3, H, W) float 0..1, white lines on black, of the settings' size; None = no ControlNet. references: their
+    IP-Adapter tokens are joined; empty = no style. An exception from `on_step` ends the run within the step.
     """
     seconds: dict[str, float] = {}
     guided = settings.guidance_scale > 1

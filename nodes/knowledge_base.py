@@ -2,21 +2,28 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import comfy.utils
+import numpy as np
 import torch
 from comfy_api.latest import io
+from PIL import Image
 
 from ..retrieval.encoder import ClipEncoder
-from ..retrieval.ingest import UPDATES, ingest, keep_picture
+from ..retrieval.ingest import UPDATES, ingest, keep_encodings, keep_picture
 from ..retrieval.origin import read_origin
 from ..retrieval.reader import find_pictures
 from ..retrieval.records import SourceFile
 from ..retrieval.store import StyleStore
 from . import convert, hub, memory, paths
 from .requirements import RETRIEVAL, choose, require
-from .sockets import KnowledgeBase, StyleKB
+from .sockets import KnowledgeBase, StyleKB, StylePipelineSocket
+
+if TYPE_CHECKING:
+    from ..generation.pipeline import StylePipeline
 
 
 class StyleKnowledgeBase(io.ComfyNode):
@@ -62,6 +69,12 @@ class StyleKnowledgeBase(io.ComfyNode):
                     "captions", optional=True, default="", multiline=True, tooltip="A line an image of `images`."
                 ),
                 io.String.Input("tags", optional=True, default="", tooltip="Tags for `images`, separated by commas."),
+                StylePipelineSocket.Input(
+                    "pipeline",
+                    optional=True,
+                    tooltip="When linked, what its IP-Adapter reads of each picture is stored too, so that the sampler "
+                    "need not encode a retrieved style again.",
+                ),
             ],
             outputs=[
                 StyleKB.Output(display_name="knowledge_base", tooltip="To Retrieve Style."),
@@ -111,6 +124,7 @@ class StyleKnowledgeBase(io.ComfyNode):
         images: torch.Tensor | None = None,
         captions: str = "",
         tags: str = "",
+        pipeline: "StylePipeline | None" = None,
     ) -> io.NodeOutput:
         require(RETRIEVAL)
         choose("update", update, UPDATES)
@@ -124,7 +138,19 @@ class StyleKnowledgeBase(io.ComfyNode):
         mode = "open" if not found and not pictures and update == "sync" else update
         bar = comfy.utils.ProgressBar(1)
         report = ingest(store, clip, found, mode, lambda done, total: bar.update_absolute(done, total))
+        if pipeline is not None:
+            _keep_encodings(store, pipeline)
         return io.NodeOutput(KnowledgeBase(store, clip), json.dumps(asdict(report), ensure_ascii=False, indent=1))
+
+
+def _keep_encodings(store: StyleStore, pipeline: "StylePipeline") -> None:
+    from ..generation.conditioning import encode_pictures
+
+    def encode(pictures: Sequence[Image.Image]) -> np.ndarray:
+        return encode_pictures(pipeline, pictures).float().cpu().numpy()
+
+    bar = comfy.utils.ProgressBar(1)
+    keep_encodings(store, pipeline.encoding_id, encode, lambda done, total: bar.update_absolute(done, total))
 
 
 def _list_sources(sources: str) -> list[SourceFile]:

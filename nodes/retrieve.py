@@ -129,7 +129,13 @@ class RetrieveStyle(io.ComfyNode):
         sheet = convert.pil_to_image(contact_sheet.draw(matches, pictures))
         shown = ui.PreviewImage(sheet, cls=cls).as_dict() | {"text": (explanation,)}
         images = [convert.pil_to_image(picture) for picture in pictures] or [ExecutionBlocker(None)]
-        return io.NodeOutput(StyleReferences(tuple(matches), tuple(pictures)), images[0], images, explanation, ui=shown)
+        return io.NodeOutput(
+            StyleReferences(knowledge_base.store, tuple(matches), tuple(pictures)),
+            images[0],
+            images,
+            explanation,
+            ui=shown,
+        )
 
 
 def _open(match: StyleMatch) -> Image.Image:

@@ -168,11 +168,14 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
     @classmethod
     def execute(cls, pipeline, **widgets) -> io.NodeOutput:
         require(GENERATION)
+        from ..generation.conditioning import Reference
         from ..generation.sampler import generate
 
         settings, edges, references, pictures = _read_inputs(**widgets)
+        known = _known_encodings(references, pipeline.encoding_id) or [None] * len(pictures)
+        styles = [Reference(picture, encoding) for picture, encoding in zip(pictures, known, strict=True)]
         watch = _MemoryWatch()
-        result = generate(pipeline, settings, edges, pictures, _step_callback(settings, watch))
+        result = generate(pipeline, settings, edges, styles, _step_callback(settings, watch))
         info = {
             "settings": asdict(settings) | {key: widgets[key] for key in ("style_mode", "speed")},
             "edges": edges is not None,
@@ -284,6 +287,13 @@ def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[to
         pictures[0] = fit_to(pictures[0], width, height, "stretch")
     array = np.ascontiguousarray(pictures[0].transpose(2, 0, 1))[None]
     return torch.from_numpy(array).float() / 255, width, height
+
+
+def _known_encodings(references: StyleReferences | None, encoder: str) -> list[np.ndarray | None]:
+    """Return what StyleKnowledgeBase stored of each reference for the pipeline's image encoder."""
+    if references is None:
+        return []
+    return [references.store.encoding(encoder, match.record.id) for match in references.matches]
 
 
 def _describe_references(

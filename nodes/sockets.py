@@ -24,7 +24,11 @@ class KnowledgeBase:
 
 @dataclass(frozen=True)
 class StyleReferences:
-    """The value of STYLE_REFERENCES: matches, best first, and their pictures (RGB); both empty when nothing matched."""
+    """The value of STYLE_REFERENCES: the store they come from, matches, best first, and their pictures (RGB).
 
+    Both are empty when nothing matched.
+    """
+
+    store: StyleStore
     matches: tuple[StyleMatch, ...]
     pictures: tuple[Image.Image, ...]

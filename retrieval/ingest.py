@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from .calibration import measure_background
@@ -70,6 +71,23 @@ def keep_picture(store: StyleStore, image: Image.Image, caption: str, tags: Sequ
     if not beside.is_file() or beside.read_text(encoding="utf-8") != sidecar:
         beside.write_text(sidecar, encoding="utf-8")
     return path
+
+
+def keep_encodings(
+    store: StyleStore,
+    encoder: str,
+    encode: Callable[[Sequence[Image.Image]], np.ndarray],
+    on_progress: Progress = lambda done, total: None,
+) -> int:
+    """Store how another image encoder sees each picture that it has not seen yet, and return how many those were.
+
+    encoder: the id of what encodes. encode: n RGB pictures to an array of n rows.
+    """
+    missing = [record for record in store.records().values() if store.encoding(encoder, record.id) is None]
+    for done, record in enumerate(missing, 1):
+        store.keep_encoding(encoder, record.id, encode([open_picture(Path(record.file))])[0])
+        on_progress(done, len(missing))
+    return len(missing)
 
 
 class _Ingest:

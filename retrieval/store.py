@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import chromadb
 
 _COLLECTION = "styles"
+_ENCODINGS = "encodings"
 _PAGE = 1000
 
 
@@ -91,12 +93,32 @@ class StyleStore:
     def remove(self, ids: Sequence[str]) -> None:
         for page in _pages(ids):
             self._collection.delete(ids=page)
+        for path in [path for id in ids for path in self.folder.glob(f"{_ENCODINGS}/*/{id}.npy")]:
+            path.unlink()
         self._commit()
 
     def clear(self) -> None:
         """Remove everything, what made it included."""
         self._client.delete_collection(self._collection.name)
+        shutil.rmtree(self.folder / _ENCODINGS, ignore_errors=True)
         (self.folder / ORIGIN_FILE).unlink(missing_ok=True)
+
+    def encoding(self, encoder: str, id: str) -> np.ndarray | None:
+        """Return what `keep_encoding` stored of a picture, or None. encoder: the id of what encoded it."""
+        path = self._encoding_path(encoder, id)
+        return np.load(path, allow_pickle=False) if path.is_file() else None
+
+    def keep_encoding(self, encoder: str, id: str, values: np.ndarray) -> None:
+        """Store how an image encoder other than the retrieval's sees a picture."""
+        path = self._encoding_path(encoder, id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".tmp")
+        with fresh.open("wb") as stream:
+            np.save(stream, values)
+        os.replace(fresh, path)
+
+    def _encoding_path(self, encoder: str, id: str) -> Path:
+        return self.folder / _ENCODINGS / encoder / f"{id}.npy"
 
     def set_background(self, background: dict[str, list[float]]) -> None:
         if origin := self.origin:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from style_pack.generation import pipeline as loading
+from style_pack.generation.conditioning import Reference
 from style_pack.generation.files import check_files
 from style_pack.generation.sampler import generate
 from style_pack.generation.settings import GenerationSettings
@@ -58,7 +59,7 @@ def small_configs(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 def paint(models: Path, base: str, control: str, adapter: str, encoder: str) -> torch.Tensor:
     files = check_files(models / base, models / control, models / adapter, [models / encoder])
     pipeline = loading.load_pipeline(files, models / "tokenizer", torch.float32)
-    style = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    style = Reference(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)))
     lines = torch.zeros(1, 3, 64, 64)
     lines[..., 20:40] = 1
     return generate(pipeline, SETTINGS, lines, [style]).images

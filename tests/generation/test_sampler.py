@@ -8,6 +8,7 @@ import torch
 from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 from PIL import Image
 from places import ROOT
+from style_pack.generation.conditioning import Reference, encode_pictures
 from style_pack.generation.pipeline import DTYPE_ARGUMENT, StylePipeline
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import SCHEDULERS, build_scheduler
@@ -18,8 +19,8 @@ PICTURES = 1e-3
 FLOAT32 = {DTYPE_ARGUMENT: torch.float32}
 
 
-def reference(seed: int = 0) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (80, 80, 3), dtype=np.uint8))
+def reference(seed: int = 0) -> Reference:
+    return Reference(Image.fromarray(np.random.default_rng(seed).integers(0, 256, (80, 80, 3), dtype=np.uint8)))
 
 
 def edges() -> torch.Tensor:
@@ -28,7 +29,7 @@ def edges() -> torch.Tensor:
     return lines
 
 
-def plain(settings: GenerationSettings, control: torch.Tensor | None, style: Image.Image | None) -> torch.Tensor:
+def plain(settings: GenerationSettings, control: torch.Tensor | None, style: Reference | None) -> torch.Tensor:
     """The same picture by diffusers alone, from the same folders, by its own documented calls."""
     models = ROOT / "models"
     if control is None:
@@ -55,7 +56,7 @@ def plain(settings: GenerationSettings, control: torch.Tensor | None, style: Ima
             local_files_only=True,
         )
         pipe.set_ip_adapter_scale(settings.ip_adapter_scale)
-        extra["ip_adapter_image"] = style
+        extra["ip_adapter_image"] = style.picture
     pipe.set_progress_bar_config(disable=True)
     picture = pipe(
         settings.prompt,
@@ -152,3 +153,15 @@ def test_a_prompt_of_several_windows_is_not_cut(pipeline: StylePipeline) -> None
     first = generate(pipeline, replace(SETTINGS, prompt=long + "blueprint"), edges(), []).images
     second = generate(pipeline, replace(SETTINGS, prompt=long + "watercolour"), edges(), []).images
     assert (first - second).abs().max() > 1e-5
+
+
+def test_a_stored_encoding_gives_the_picture_of_a_fresh_one_without_the_encoder(
+    pipeline: StylePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = generate(pipeline, SETTINGS, edges(), [reference(), reference(1)]).images
+    stored = [
+        Reference(style.picture, encode_pictures(pipeline, [style.picture]).numpy()[0])
+        for style in (reference(), reference(1))
+    ]
+    monkeypatch.setattr(pipeline.image_encoder, "forward", None)
+    assert (generate(pipeline, SETTINGS, edges(), stored).images - fresh).abs().max() <= PICTURES

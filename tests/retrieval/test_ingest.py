@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fakes import ColourEncoder, paint
 from PIL import Image
-from style_pack.retrieval.ingest import ingest, keep_picture
+from style_pack.retrieval.ingest import ingest, keep_encodings, keep_picture
 from style_pack.retrieval.store import StyleStore
 
 
@@ -142,3 +142,19 @@ def test_sources_of_which_nothing_can_be_read_are_an_error(
         ValueError, match=r"none of the sources' 1 pictures could be read .*bad\.png: it is not a picture"
     ):
         ingest(store, encoder, [tmp_path / "bad.png"], "sync")
+
+
+def test_another_encoders_view_is_stored_once_and_goes_with_the_picture(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path
+) -> None:
+    other = ColourEncoder()
+    assert keep_encodings(filled, "other", other.encode_images) == 5
+    assert keep_encodings(filled, "other", other.encode_images) == 0
+    records = {record.name: record for record in filled.records().values()}
+    kept = filled.encoding("other", records["warm/red"].id)
+    assert kept is not None
+    assert kept.tolist() == encoder.encode_images([Image.new("RGB", (16, 16), "red")])[0].tolist()
+    assert filled.encoding("another", records["warm/red"].id) is None
+    (folder / "warm" / "red.png").unlink()
+    counts(filled, encoder, [folder])
+    assert filled.encoding("other", records["warm/red"].id) is None

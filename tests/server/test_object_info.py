@@ -19,7 +19,12 @@ NODES: dict[str, dict[str, Any]] = {
             ),
             "update": (("sync", "add", "rebuild", "open"), "sync", None),
         },
-        "optional": {"images": ("IMAGE", None, None), "captions": ("STRING", "", None), "tags": ("STRING", "", None)},
+        "optional": {
+            "images": ("IMAGE", None, None),
+            "captions": ("STRING", "", None),
+            "tags": ("STRING", "", None),
+            "pipeline": ("STYLE_PIPELINE", None, None),
+        },
         "output": {"knowledge_base": "STYLE_KB", "report": "STRING"},
     },
     "RetrieveStyle": {

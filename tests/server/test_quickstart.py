@@ -94,6 +94,17 @@ def test_a_reference_that_is_not_good_enough_is_not_forced(comfy_server: ComfySe
     assert Image.open(io.BytesIO(picture(comfy_server, entry))).size == (256, 256)
 
 
+def test_a_linked_pipeline_stores_its_view_of_each_picture_and_changes_none(comfy_server: ComfyServer) -> None:
+    api = quickstart(ControlNetIPAdapterSampler={"seed": 21})
+    plain = picture(comfy_server, comfy_server.run(api))
+    api[node_id("StyleKnowledgeBase")]["inputs"]["pipeline"] = [node_id("LoadStylePipeline"), 0]
+    linked = picture(comfy_server, comfy_server.run(api))
+    stored = list((comfy_server.base / "user" / "__style_rag" / "starter" / "encodings").glob("*/*.npy"))
+    assert len(stored) == len(list((ROOT / "styles").glob("*/*.json")))
+    ours, theirs = (np.asarray(Image.open(io.BytesIO(made))).astype(int) for made in (linked, plain))
+    assert np.abs(ours - theirs).max() <= 1
+
+
 def watch(server: ComfyServer, api: Json, on_message: Any = None) -> tuple[list[Json], int]:
     """Run a workflow as a client of the websocket; return its messages and the number of preview pictures."""
 
