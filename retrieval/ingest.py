@@ -113,7 +113,8 @@ class _Ingest:
         self._flush()
         if drop:
             self._drop_vanished({file.path for file in files})
-        if self._store.revision != revision:
+        origin = self._store.origin
+        if origin and (origin.revision != revision or not origin.background):  # none after an interrupted run
             self._store.set_background(measure_background(self._store, self._encoder))
 
     def _read(self, file: SourceFile) -> None:
@@ -143,9 +144,9 @@ class _Ingest:
         else:
             self._store.replace_metadata(record)
         self._records[id] = record
-        self._count(owner, known, file)
+        self._count(owner, known)
 
-    def _count(self, owner: str | None, known: StyleRecord | None, file: SourceFile) -> None:
+    def _count(self, owner: str | None, known: StyleRecord | None) -> None:
         if owner:
             self._report.updated += 1
         elif known:

@@ -121,7 +121,8 @@ class StyleStore:
         return self.folder / _ENCODINGS / encoder / f"{id}.npy"
 
     def set_background(self, background: dict[str, list[float]]) -> None:
-        if origin := self.origin:
+        origin = self.origin
+        if origin and origin.background != background:
             origin.background = background
             self._commit(origin)
 

@@ -158,3 +158,13 @@ def test_another_encoders_view_is_stored_once_and_goes_with_the_picture(
     (folder / "warm" / "red.png").unlink()
     counts(filled, encoder, [folder])
     assert filled.encoding("other", records["warm/red"].id) is None
+
+
+def test_a_background_that_an_interrupt_left_out_is_measured_at_the_next_run(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path
+) -> None:
+    assert filled.origin is not None
+    measured = filled.origin.background
+    filled.set_background({})
+    counts(filled, encoder, [folder])
+    assert filled.origin.background == measured != {}
