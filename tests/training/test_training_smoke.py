@@ -1,0 +1,72 @@
+"""The training command, run once on its smallest settings."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ("vae", "clip", "diffusion")
+
+
+def run_training(work: Path, models: Path) -> str:
+    """Run the smoke recipe and return its log."""
+    command = [sys.executable, "-m", "training", "--recipe", "smoke", "--work", str(work), "--to", str(models)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("smoke")
+    run_training(folder / "work", folder / "models")
+    return folder
+
+
+def test_every_stage_logs_finite_losses(trained: Path) -> None:
+    lines = [json.loads(line) for line in (trained / "work" / "log.jsonl").read_text().splitlines()]
+    assert {line["stage"] for line in lines} == set(STAGES)
+    numbers = [value for line in lines for value in line.values() if isinstance(value, float)]
+    assert numbers and all(math.isfinite(number) for number in numbers)
+
+
+def test_the_export_loads_in_the_stock_pipeline_and_paints(trained: Path) -> None:
+    from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
+    from PIL import Image
+
+    models = trained / "models"
+    controlnet = ControlNetModel.from_pretrained(models / "controlnet-canny-tiny", torch_dtype=torch.float32)
+    pipeline = StableDiffusionControlNetPipeline.from_pretrained(
+        models / "sd-tiny", controlnet=controlnet, torch_dtype=torch.float32, local_files_only=True
+    )
+    pipeline.load_ip_adapter(
+        str(models / "ip-adapter-tiny"),
+        subfolder="",
+        weight_name="ip-adapter_tiny.safetensors",
+        image_encoder_folder="image_encoder",
+        local_files_only=True,
+    )
+    page = Image.new("RGB", (256, 256))
+    output = pipeline("a city", image=page, ip_adapter_image=page, num_inference_steps=2, output_type="np")
+    assert output.images.shape == (1, 256, 256, 3)
+
+
+def test_the_text_encoder_has_the_published_key_prefix(trained: Path) -> None:
+    from safetensors import safe_open
+
+    with safe_open(trained / "models" / "sd-tiny" / "text_encoder" / "model.safetensors", "pt") as weights:
+        assert all(key.startswith("text_model.") for key in list(weights.keys()))
+
+
+def test_a_second_run_goes_on_from_the_checkpoints(trained: Path) -> None:
+    log = run_training(trained / "work", trained / "again")
+    for stage in STAGES:
+        assert f"{stage} goes on from step 2" in log
+    assert (trained / "again" / "clip-tiny" / "model.safetensors").is_file()

@@ -1,0 +1,144 @@
+"""Trains both CLIP towers on the pictures and their captions.
+
+Besides matching words and pictures, the image embedding must match that of another layout in the same
+colours and must tell those colours: the IP-Adapter has nothing else to see the reference with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import CLIPModel, CLIPTokenizer
+
+from .architecture import CLIP_IMAGE_SIZE, CLIP_MEAN, CLIP_STD, EMBED_DIM, build_clip
+from .captions import Caption, describe
+from .dataset import Dataset, Entry
+from .loop import Losses, Schedule, Stage
+from .palettes import ROLES
+from .styles import RENDERERS, pick_palette
+
+COLOUR_ROLES = ("sky", "far", "ground", "water", "wall", "roof", "leaf", "line")
+
+
+class ClipTask(nn.Module):
+    """CLIP with the auxiliary heads that only training needs."""
+
+    def __init__(self, clip: CLIPModel) -> None:
+        super().__init__()
+        self.clip = clip
+        self.colours = nn.Linear(EMBED_DIM, 3 * (len(COLOUR_ROLES) + 16))
+        self.style = nn.Linear(EMBED_DIM, len(RENDERERS))
+
+
+def clip_pixels(pictures: np.ndarray) -> torch.Tensor:
+    """(N, S, S, 3) uint8 to normalised (N, 3, 144, 144)."""
+    side = CLIP_IMAGE_SIZE
+    small = np.stack(
+        [cv2.resize(np.ascontiguousarray(p), (side, side), interpolation=cv2.INTER_AREA) for p in pictures]
+    )
+    scaled = (small / 255 - np.array(CLIP_MEAN)) / np.array(CLIP_STD)
+    return torch.from_numpy(scaled).permute(0, 3, 1, 2).float()
+
+
+def image_embeds(clip: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
+    """(N, 192), not normalised, as `CLIPVisionModelWithProjection` gives them."""
+    return clip.visual_projection(clip.vision_model(pixel_values=pixels).pooler_output)
+
+
+def text_embeds(clip: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
+    """(N, 192), not normalised."""
+    tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    pooled = clip.text_model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).pooler_output
+    return clip.text_projection(pooled)
+
+
+def augment(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random crop of at least 70 % of the side, perhaps mirrored."""
+    side = int(picture.shape[0] * rng.uniform(0.7, 1.0))
+    top, left = rng.integers(0, picture.shape[0] - side + 1, size=2)
+    crop = picture[top : top + side, left : left + side]
+    return cv2.resize(
+        np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop), (256, 256), interpolation=cv2.INTER_AREA
+    )
+
+
+def affinities(captions: list[Caption], entries: list[Entry]) -> torch.Tensor:
+    """How well caption i fits picture j, (N, N): what it does not mention fits everything equally."""
+    rows = [
+        [1.0 * (caption.style == entry.style) + 0.6 * (caption.kind == entry.kind) for entry in entries]
+        for caption in captions
+    ]
+    return torch.tensor(rows)
+
+
+def match_loss(texts: torch.Tensor, images: torch.Tensor, fit: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of both directions against soft targets, which prefer the better fits."""
+    logits = scale * functional.normalize(texts, dim=1) @ functional.normalize(images, dim=1).T
+    targets = fit * 6
+    forward = functional.cross_entropy(logits, targets.softmax(dim=1))
+    return (forward + functional.cross_entropy(logits.T, targets.T.softmax(dim=1))) / 2
+
+
+def sibling_loss(first: torch.Tensor, second: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Each picture must find the other layout of its own group."""
+    logits = scale * functional.normalize(first, dim=1) @ functional.normalize(second, dim=1).T
+    return functional.cross_entropy(logits, torch.arange(len(first)))
+
+
+def colour_targets(entries: list[Entry], pictures: np.ndarray) -> torch.Tensor:
+    """(N, 72): the group's colours of some roles, and the picture reduced to 4 by 4."""
+    rows = []
+    for entry, picture in zip(entries, pictures, strict=True):
+        palette = pick_palette(entry.style, np.random.default_rng((entry.group, 2)), 0.8)
+        roles = [palette.one(role) for role in ROLES if role in COLOUR_ROLES]
+        small = cv2.resize(np.ascontiguousarray(picture), (4, 4), interpolation=cv2.INTER_AREA) / 255
+        rows.append(np.concatenate([np.concatenate(roles), small.ravel()]))
+    return torch.from_numpy(np.stack(rows)).float()
+
+
+class ClipBatches:
+    """Pairs of pictures of one group with a caption, in batches that depend on the step alone."""
+
+    def __init__(self, data: Dataset, batch: int) -> None:
+        self.data, self.batch = data, batch
+        self.groups = list(data.groups().values())
+
+    def draw(self, step: int) -> tuple[list[int], list[int], np.random.Generator]:
+        """Indices of the pictures, of their siblings, and the step's chance."""
+        rng = np.random.default_rng((20, step))
+        chosen = rng.choice(len(self.groups), size=self.batch, replace=self.batch > len(self.groups))
+        pairs = [rng.choice(self.groups[index], size=2, replace=False) for index in chosen]
+        return [int(pair[0]) for pair in pairs], [int(pair[1]) for pair in pairs], rng
+
+
+def clip_losses(task: ClipTask, tokenizer: CLIPTokenizer, batches: ClipBatches, step: int) -> Losses:
+    """The named losses of one step."""
+    first, second, rng = batches.draw(step)
+    pictures = np.stack([augment(batches.data.pictures[index], rng) for index in first + second])
+    entries = [batches.data.entries[index] for index in first]
+    captions = [describe(entry, rng) for entry in entries]
+    images = image_embeds(task.clip, clip_pixels(pictures))
+    texts = text_embeds(task.clip, tokenizer, [caption.text for caption in captions])
+    scale = task.clip.logit_scale.exp().clamp(max=50)
+    ours, siblings = images.chunk(2)
+    styles = torch.tensor([list(RENDERERS).index(entry.style) for entry in entries])
+    return {
+        "match": match_loss(texts, ours, affinities(captions, entries), scale),
+        "sibling": 0.3 * sibling_loss(ours, siblings, scale),
+        "colour": 6 * functional.mse_loss(task.colours(ours), colour_targets(entries, pictures[: len(first)])),
+        "style": 0.3 * functional.cross_entropy(task.style(siblings), styles),
+    }
+
+
+def train_clip(data: Dataset, tokenizer: CLIPTokenizer, schedule: Schedule, work: Path) -> CLIPModel:
+    """The trained CLIP, its auxiliary heads left behind."""
+    torch.manual_seed(2)
+    task = ClipTask(build_clip(len(tokenizer)))
+    batches = ClipBatches(data, schedule.batch)
+    stage = Stage("clip", task, schedule, work)
+    return stage.run(lambda step: clip_losses(task, tokenizer, batches, step)).clip

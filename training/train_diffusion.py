@@ -1,0 +1,240 @@
+"""Trains UNet, ControlNet and IP-Adapter together, from scratch, on latents.
+
+Text encoder, image encoder and autoencoder are finished and frozen. Every sample mixes what it is told:
+edges or none, a reference or none, words of all kinds or none, so that each works alone and together.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from torch import nn
+from torch.nn import functional
+from transformers import CLIPModel, CLIPTokenizer
+
+from .architecture import LATENT_CHANNELS, SCALING_FACTOR, IPAdapter, build_controlnet, build_scheduler, build_unet
+from .captions import fill_in, pick, scene_caption
+from .dataset import CONTROLS, Dataset, Entry
+from .loop import Losses, Schedule, Stage, save_atomically
+from .train_clip import clip_pixels, image_embeds
+from .train_vae import encode, to_batch
+from .vocabulary import STYLE_WORDS, TEMPLATES
+
+logger = logging.getLogger("style_pack.training")
+REFERENCE_SHARE = 0.75
+EMPTY_REFERENCE_SHARE = 0.08
+CONTROL_SHARE = 0.87
+SELF_REFERENCE_SHARE = 0.12
+# Latents that an edge crosses weigh more: most of the others are plain or random texture.
+EDGE_WEIGHT = 1.0
+
+
+class AdaptedAttention:
+    """Cross-attention to words plus, where a sample has a reference, to its image tokens.
+
+    Computes what diffusers' IP-Adapter processor computes, with a switch for every sample of the batch.
+    """
+
+    def __init__(self, weights: nn.ModuleDict) -> None:
+        self.weights = weights
+        self.tokens: torch.Tensor | None = None
+        self.switch: torch.Tensor | None = None
+
+    def __call__(
+        self, attn: Attention, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, **_: object
+    ) -> torch.Tensor:
+        query = self.split(attn, attn.to_q(hidden_states))
+        words = self.attend(attn, query, attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states))
+        keys, values = self.weights["to_k_ip"](self.tokens), self.weights["to_v_ip"](self.tokens)
+        mixed = words + self.switch[:, None, None] * self.attend(attn, query, keys, values)
+        return attn.to_out[1](attn.to_out[0](mixed))
+
+    @staticmethod
+    def split(attn: Attention, states: torch.Tensor) -> torch.Tensor:
+        """(N, T, C) to (N, heads, T, C / heads)."""
+        return states.unflatten(2, (attn.heads, -1)).transpose(1, 2)
+
+    def attend(self, attn: Attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        seen = functional.scaled_dot_product_attention(query, self.split(attn, key), self.split(attn, value))
+        return seen.transpose(1, 2).flatten(2)
+
+
+class Painter(nn.Module):
+    """UNet, ControlNet and IP-Adapter, wired together for training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unet = build_unet()
+        self.controlnet = build_controlnet()
+        self.ip_adapter = IPAdapter(self.unet)
+
+    def forward(self, latents: torch.Tensor, times: torch.Tensor, told: Told) -> torch.Tensor:
+        """The predicted velocity, shaped as `latents` (N, 4, 32, 32)."""
+        processors = self.wire(told)
+        self.unet.set_attn_processor(processors)
+        down, middle = self.controlnet(latents, times, told.words, told.edges, return_dict=False)
+        keep = told.has_edges[:, None, None, None]
+        return self.unet(
+            latents,
+            times,
+            told.words,
+            down_block_additional_residuals=[state * keep for state in down],
+            mid_block_additional_residual=middle * keep,
+        ).sample
+
+    def wire(self, told: Told) -> dict[str, object]:
+        """Attention processors that see the references of this batch."""
+        processors = dict(self.unet.attn_processors)
+        tokens = self.ip_adapter.image_proj(told.reference)
+        for number, name in enumerate(processors):
+            if str(number) in self.ip_adapter.ip_adapter:
+                processors[name] = AdaptedAttention(self.ip_adapter.ip_adapter[str(number)])
+                processors[name].tokens, processors[name].switch = tokens, told.has_reference
+        return processors
+
+    def plain_unet(self) -> UNet2DConditionModel:
+        """The UNet without the adapter's processors, as it is published."""
+        self.unet.set_default_attn_processor()
+        return self.unet
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a batch of N samples is conditioned on."""
+
+    words: torch.Tensor
+    edges: torch.Tensor
+    has_edges: torch.Tensor
+    reference: torch.Tensor
+    has_reference: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that can be computed once: latents (N, 4, 32, 32) and image embeddings (N, 192)."""
+
+    data: Dataset
+    latents: torch.Tensor
+    embeds: torch.Tensor
+
+
+@torch.no_grad()
+def prepare(data: Dataset, vae: AutoencoderKL, clip: CLIPModel) -> Prepared:
+    """Encode every picture with the finished models."""
+    latents, embeds = [], []
+    for start in range(0, len(data.entries), 4):
+        pictures = np.asarray(data.pictures[start : start + 4])
+        scaled = encode(vae, to_batch(pictures)) * SCALING_FACTOR
+        latents.append(scaled.contiguous())
+        embeds.append(image_embeds(clip, clip_pixels(pictures)))
+    return Prepared(data, torch.cat(latents), torch.cat(embeds))
+
+
+def fingerprint(*models: nn.Module) -> float:
+    """A number that changes with the weights, but hardly with the order of its own sums."""
+    return sum(weight.double().abs().sum().item() for model in models for weight in model.parameters())
+
+
+def open_prepared(file: Path, data: Dataset, vae: AutoencoderKL, clip: CLIPModel) -> Prepared:
+    """What `prepare` made for these very models, read from `file` if it is there."""
+    key = fingerprint(vae, clip)
+    if file.is_file():
+        state = torch.load(file, weights_only=True)
+        if math.isclose(state["key"], key, rel_tol=1e-5) and len(state["latents"]) == len(data.entries):
+            return Prepared(data, state["latents"], state["embeds"])
+    logger.info("encoding %d pictures", len(data.entries))
+    prepared = prepare(data, vae, clip)
+    save_atomically({"key": key, "latents": prepared.latents, "embeds": prepared.embeds}, file)
+    return prepared
+
+
+def words_for(entry: Entry, has_reference: bool, rng: np.random.Generator) -> str:
+    """A prompt for one sample: with a reference it may say anything, without one it names the style."""
+    chance = rng.random()
+    if chance < 0.2:
+        return ""
+    if entry.style not in STYLE_WORDS or chance < (0.4 if has_reference else 0.27):
+        return scene_caption(entry.kind, rng).text
+    other = has_reference and rng.random() < 0.15
+    style = pick(rng, tuple(STYLE_WORDS)) if other else entry.style
+    return fill_in(pick(rng, TEMPLATES), style, entry.kind, rng).text
+
+
+class Teller:
+    """Draws batches; each depends on its step alone."""
+
+    def __init__(self, prepared: Prepared, clip: CLIPModel, tokenizer: CLIPTokenizer, batch: int) -> None:
+        self.prepared, self.clip, self.tokenizer, self.batch = prepared, clip, tokenizer, batch
+        self.members = prepared.data.groups()
+
+    @torch.no_grad()
+    def encode_words(self, texts: list[str]) -> torch.Tensor:
+        """(N, 77, 128) as the pipelines compute them, padding included."""
+        tokens = self.tokenizer(texts, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
+        return self.clip.text_model(input_ids=tokens.input_ids).last_hidden_state
+
+    def draw(self, step: int) -> tuple[torch.Tensor, Told]:
+        """Clean latents (N, 4, 32, 32) and what is told about them."""
+        rng = np.random.default_rng((30, step))
+        data = self.prepared.data
+        targets = rng.integers(0, len(data.entries), size=self.batch)
+        entries = [data.entries[index] for index in targets]
+        own = rng.random(size=self.batch) < SELF_REFERENCE_SHARE
+        siblings = [rng.choice(self.members[entry.group]) for entry in entries]
+        references = np.where(own, targets, siblings)
+        has_reference = rng.random(size=self.batch) < REFERENCE_SHARE
+        empty = torch.from_numpy(rng.random(size=(self.batch, 1)) >= EMPTY_REFERENCE_SHARE)
+        edges = np.stack([data.control(index, rng.integers(len(CONTROLS))) for index in targets])
+        texts = [words_for(entry, has, rng) for entry, has in zip(entries, has_reference, strict=True)]
+        told = Told(
+            words=self.encode_words(texts),
+            edges=torch.from_numpy(edges).float()[:, None].expand(-1, 3, -1, -1),
+            has_edges=torch.from_numpy(rng.random(size=self.batch) < CONTROL_SHARE).float(),
+            reference=self.prepared.embeds[references] * empty,
+            has_reference=torch.from_numpy(has_reference).float(),
+        )
+        return self.prepared.latents[targets], told
+
+
+def velocity_loss(painter: Painter, clean: torch.Tensor, told: Told, variance: float, step: int) -> torch.Tensor:
+    """Squared error of the velocity, with the noise levels spread evenly over the batch."""
+    generator = torch.Generator().manual_seed(step)
+    count = len(clean)
+    spread = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    times = (spread * 1000).long().clamp(max=999)
+    noise = torch.randn(clean.shape, generator=generator)
+    alphas = SCHEDULER.alphas_cumprod[times].view(-1, 1, 1, 1)
+    noisy = alphas.sqrt() * clean + (1 - alphas).sqrt() * noise
+    velocity = alphas.sqrt() * noise - (1 - alphas).sqrt() * clean
+    near_edges = functional.max_pool2d(told.edges[:, :1], 8) * told.has_edges[:, None, None, None]
+    # Dividing by the target's variance makes every noise level count the same: latents vary less than noise.
+    weight = (1 + EDGE_WEIGHT * near_edges) / (alphas + (1 - alphas) * variance)
+    predicted = painter(noisy.contiguous(memory_format=torch.channels_last), times, told)
+    return ((predicted - velocity).square() * weight).sum() / (weight.sum() * LATENT_CHANNELS)
+
+
+SCHEDULER = build_scheduler()
+
+
+def diffusion_losses(painter: Painter, teller: Teller, step: int) -> Losses:
+    """The one loss of a step, named."""
+    clean, told = teller.draw(step)
+    return {"velocity": velocity_loss(painter, clean, told, float(teller.prepared.latents.var()), step)}
+
+
+def train_diffusion(
+    prepared: Prepared, clip: CLIPModel, tokenizer: CLIPTokenizer, schedule: Schedule, work: Path
+) -> Painter:
+    """The trained and averaged painter."""
+    torch.manual_seed(3)
+    painter = Painter().to(memory_format=torch.channels_last)
+    teller = Teller(prepared, clip.eval(), tokenizer, schedule.batch)
+    stage = Stage("diffusion", painter, schedule, work)
+    return stage.run(lambda step: diffusion_losses(painter, teller, step))

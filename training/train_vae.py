@@ -1,0 +1,132 @@
+"""Trains the autoencoder on crops of the pictures.
+
+Besides the picture itself, its latents are held near the line that ComfyUI's preview of SD 1.5 latents
+draws, so that the stock preview shows the right colours and no colour axis is forgotten.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch.nn import functional
+
+from .architecture import LATENT_CHANNELS, SCALING_FACTOR, build_vae
+from .colour_path import PREVIEW, carry_colours
+from .dataset import SIZE, Dataset
+from .loop import Losses, Schedule, Stage
+
+# Deviation from the preview's colour that costs nothing: the latents need room for detail.
+PREVIEW_SLACK = 0.2
+LATENT_NOISE = 0.03
+LOG_VARIANCE = -6.0
+# How much stronger than the picture ComfyUI's preview may look.
+MOST_CONTRAST = 1.6
+CROP = 64
+
+
+def encode(vae: AutoencoderKL, pictures: torch.Tensor) -> torch.Tensor:
+    """Mean latents (N, 4, H/8, W/8) of pictures (N, 3, H, W) in -1..1, as the quantising layer gives them."""
+    return vae.quant_conv(vae.encoder(pictures))[:, :LATENT_CHANNELS]
+
+
+def decode(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
+    """The inverse of `encode`."""
+    return vae.decoder(vae.post_quant_conv(latents))
+
+
+def sample_crops(data: Dataset, step: int, schedule: Schedule) -> torch.Tensor:
+    """A batch (N, 3, side, side) in -1..1 for one step.
+
+    The last steps see whole pictures: group norms must meet the statistics they will be used with.
+    """
+    rng = np.random.default_rng((10, step))
+    whole = step > 0.93 * schedule.steps
+    side, count = (SIZE, 1) if whole else (CROP, schedule.batch)
+    crops = []
+    for index in rng.integers(0, len(data.entries), size=count):
+        top, left = rng.integers(0, SIZE - side + 1, size=2)
+        crop = data.pictures[index, top : top + side, left : left + side]
+        crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
+    return to_batch(np.stack(crops))
+
+
+def to_batch(pictures: np.ndarray) -> torch.Tensor:
+    """(N, S, S, 3) uint8 to (N, 3, S, S) in -1..1."""
+    batch = torch.tensor(pictures).permute(0, 3, 1, 2)
+    return (batch.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def high_pass(pictures: torch.Tensor) -> torch.Tensor:
+    """What a 5 px mean leaves over."""
+    return pictures - functional.avg_pool2d(pictures, 5, stride=1, padding=2, count_include_pad=False)
+
+
+def chroma(pictures: torch.Tensor) -> torch.Tensor:
+    """The three colour differences of a picture reduced by 4."""
+    small = functional.avg_pool2d(pictures, 4)
+    return small - small.roll(1, dims=1)
+
+
+def preview_error(latents: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
+    """Distance of the preview's colours from the picture reduced by 8, beyond the slack."""
+    shown = torch.einsum("nchw,cd->ndhw", latents, PREVIEW)
+    off = (shown - functional.avg_pool2d(pictures, 8)).abs()
+    return functional.relu(off - PREVIEW_SLACK).mean()
+
+
+def vae_losses(vae: AutoencoderKL, pictures: torch.Tensor, step: int) -> Losses:
+    """The named losses of one batch."""
+    generator = torch.Generator().manual_seed(step)
+    latents = encode(vae, pictures)
+    noisy = latents + LATENT_NOISE * torch.randn(latents.shape, generator=generator)
+    output = decode(vae, noisy)
+    return {
+        "l1": (output - pictures).abs().mean(),
+        "mse": 1.0 * functional.mse_loss(output, pictures),
+        "detail": 2.0 * (high_pass(output) - high_pass(pictures)).abs().mean(),
+        "chroma": 1.0 * (chroma(output) - chroma(pictures)).abs().mean(),
+        "preview": 1.0 * preview_error(latents, pictures),
+        "size": 0.02 * functional.relu(latents.abs() - 2.5).square().mean(),
+    }
+
+
+def spread_out(latents: torch.Tensor) -> torch.Tensor:
+    """The (4, 4) matrix that gives latents (N, 4, h, w) a spread of about 1.
+
+    One direction does not show in the preview and may be stretched at will; the other three are stretched
+    alike, so that the preview keeps its hues and only gains contrast.
+    """
+    hidden = torch.linalg.svd(PREVIEW.T, full_matrices=True).Vh[3]
+    rows = latents.permute(0, 2, 3, 1).reshape(-1, LATENT_CHANNELS)
+    across = rows @ hidden
+    shown = rows - across[:, None] * hidden
+    scale = min(MOST_CONTRAST, 1 / float(shown.var(dim=0).sum().div(3).sqrt()))
+    along = torch.outer(hidden, hidden)
+    return scale * (torch.eye(LATENT_CHANNELS) - along) + along / across.std()
+
+
+@torch.no_grad()
+def scale_latents(vae: AutoencoderKL, data: Dataset) -> AutoencoderKL:
+    """Move SD 1.5's scaling factor and an even spread into the quantising layers; fix the variance."""
+    pictures = np.asarray(data.pictures[:: max(1, len(data.entries) // 60)])
+    latents = torch.cat([encode(vae, to_batch(picture[None])) for picture in pictures])
+    matrix = spread_out(latents) / SCALING_FACTOR
+    quant, post = vae.quant_conv, vae.post_quant_conv
+    quant.weight[:LATENT_CHANNELS] = torch.einsum("ij,jchw->ichw", matrix, quant.weight[:LATENT_CHANNELS])
+    quant.bias[:LATENT_CHANNELS] = matrix @ quant.bias[:LATENT_CHANNELS]
+    quant.weight[LATENT_CHANNELS:] = 0
+    quant.bias[LATENT_CHANNELS:] = LOG_VARIANCE
+    post.weight.copy_(torch.einsum("ijhw,jk->ikhw", post.weight, torch.linalg.inv(matrix)))
+    return vae
+
+
+def train_vae(data: Dataset, schedule: Schedule, work: Path) -> AutoencoderKL:
+    """The trained autoencoder, its latents scaled as SD 1.5's are."""
+    torch.manual_seed(1)
+    vae = carry_colours(build_vae()).to(memory_format=torch.channels_last)
+    stage = Stage("vae", vae, schedule, work)
+    average = stage.run(lambda step: vae_losses(vae, sample_crops(data, step, schedule), step))
+    return scale_latents(average, data)
