@@ -7,9 +7,10 @@ with either sign, through to the latents and back. Both signs are needed because
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from diffusers import AutoencoderKL
-from torch import nn
 
 CARRIED = 6
 # comfy.latent_formats.SD15().latent_rgb_factors: what ComfyUI's preview multiplies scaled latents with.
@@ -19,7 +20,7 @@ PREVIEW = torch.tensor(
 SIGNS = torch.cat([torch.eye(3), -torch.eye(3)])
 
 
-def set_rows(conv: nn.Module, matrix: torch.Tensor, reach: slice = slice(1, 2)) -> None:
+def set_rows(conv: Any, matrix: torch.Tensor, reach: slice = slice(1, 2)) -> None:
     """Make the first outputs of a convolution `matrix` (rows, inputs) times its first inputs.
 
     `reach` are the rows and columns of the kernel that share the weight; a 1 by 1 kernel has only one.
@@ -31,7 +32,7 @@ def set_rows(conv: nn.Module, matrix: torch.Tensor, reach: slice = slice(1, 2)) 
     weight[:rows, :inputs, taps, taps] = matrix[..., None, None] / (taps.stop - taps.start) ** 2
 
 
-def carry_through(block: nn.Module) -> None:
+def carry_through(block: Any) -> None:
     """Let a residual block pass its first channels on unchanged."""
     nothing = torch.zeros(CARRIED, 1)
     for resnet in block.resnets:

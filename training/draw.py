@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -59,7 +60,7 @@ def sidecar(style: str, kind: str) -> dict[str, object]:
 def save_picture(picture: np.ndarray, file: Path) -> None:
     """PNG for flat pictures and those with transparency, else JPEG, by the file's suffix."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    options = {"quality": 88, "optimize": True} if file.suffix == ".jpg" else {"optimize": True}
+    options: dict[str, Any] = {"quality": 88, "optimize": True} if file.suffix == ".jpg" else {"optimize": True}
     Image.fromarray(picture).save(file, **options)
 
 

@@ -10,6 +10,7 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -42,13 +43,13 @@ class AdaptedAttention:
     Computes what diffusers' IP-Adapter processor computes, with a switch for every sample of the batch.
     """
 
-    def __init__(self, weights: nn.ModuleDict) -> None:
+    def __init__(self, weights: Any) -> None:  # a ModuleDict inside another, which its type does not tell
         self.weights = weights
-        self.tokens: torch.Tensor | None = None
-        self.switch: torch.Tensor | None = None
+        self.tokens = torch.empty(0)
+        self.switch = torch.empty(0)
 
     def __call__(
-        self, attn: Attention, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, **_: object
+        self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, **_: object
     ) -> torch.Tensor:
         query = self.split(attn, attn.to_q(hidden_states))
         words = self.attend(attn, query, attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states))
@@ -191,7 +192,7 @@ class Teller:
         references = np.where(own, targets, siblings)
         has_reference = rng.random(size=self.batch) < REFERENCE_SHARE
         empty = torch.from_numpy(rng.random(size=(self.batch, 1)) >= EMPTY_REFERENCE_SHARE)
-        edges = np.stack([data.control(index, rng.integers(len(CONTROLS))) for index in targets])
+        edges = np.stack([data.control(index, int(rng.integers(len(CONTROLS)))) for index in targets])
         texts = [words_for(entry, has, rng) for entry, has in zip(entries, has_reference, strict=True)]
         told = Told(
             words=self.encode_words(texts),
@@ -237,4 +238,4 @@ def train_diffusion(
     painter = Painter().to(memory_format=torch.channels_last)
     teller = Teller(prepared, clip.eval(), tokenizer, schedule.batch)
     stage = Stage("diffusion", painter, schedule, work)
-    return stage.run(lambda step: diffusion_losses(painter, teller, step))
+    return cast(Painter, stage.run(lambda step: diffusion_losses(painter, teller, step)))
