@@ -17,17 +17,12 @@ from typing import Any
 import pytest
 from comfy_base import prepare_base
 from comfyui import ComfyServer
+from pack_names import PACK_FOLDER, SERVED_FOLDER
 from places import ROOT, comfyui_path
 
 TESTS = Path(__file__).parent
 RINGS = ("nodes", "server", "browser")
 """Folders of tests in the order in which they run, after all others: those must be able to do without ComfyUI."""
-
-PACK_FOLDER = "1-style rag (test)"
-"""Under which name the pack lies in custom_nodes: with a digit first, a hyphen, spaces and brackets."""
-
-SERVED_FOLDER = "1-style-rag(test)"
-"""The same for the server, without spaces: aiohttp finds no static file below such a folder, whatever the pack."""
 
 # `python -m pytest` puts the checkout on the path, where its nodes/ would hide ComfyUI's module of that name.
 sys.path[:] = [entry for entry in sys.path if Path(entry or os.getcwd()).resolve() != ROOT]

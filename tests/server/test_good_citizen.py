@@ -3,7 +3,7 @@
 import re
 
 from comfyui import ComfyServer
-from conftest import SERVED_FOLDER
+from pack_names import SERVED_FOLDER
 
 
 def test_it_loads_under_an_awkward_folder_name_without_a_warning(comfy_server: ComfyServer) -> None:

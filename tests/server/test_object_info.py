@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from comfyui import ComfyServer
-from conftest import SERVED_FOLDER
+from pack_names import SERVED_FOLDER
 
 # Input: type, default, range. Types in capitals are ComfyUI's; a tuple is what a COMBO must offer, in its order.
 NODES: dict[str, dict[str, Any]] = {
