@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from PIL import Image
@@ -77,6 +78,8 @@ class _Search:
         self._records = records
         self._allowed = {id for id, record in records.items() if matches(record, terms)}
         self._by_image = query.strategy == "image"
+        origin = store.origin
+        self._background = origin.background.get("image" if self._by_image else "text") if origin else None
         self._image_vector: np.ndarray | None = None
         if query.image is not None and query.strategy in ("hybrid", "image"):
             self._image_vector = encoder.encode_images([query.image])[0]
@@ -91,11 +94,11 @@ class _Search:
         ranks = {name: {id: place for place, id in enumerate(order, 1)} for name, order in rankings.items()}
         strategy = self._query.strategy
         fused = _fuse(list(rankings.values()) if strategy == "hybrid" else [rankings[strategy]])
-        found = [
+        found = (
             self._match(id, {name: places[id] for name, places in ranks.items() if id in places})
             for id in self._diversify(fused)
-        ]
-        return [match for match in found if match.score >= self._query.min_score][: self._query.top_k]
+        )
+        return list(islice((match for match in found if match.score >= self._query.min_score), self._query.top_k))
 
     def _rankings(self) -> dict[str, list[str]]:
         """Return strategy -> ids, best first, of every strategy that this query can have."""
@@ -165,11 +168,9 @@ class _Search:
 
     def _match(self, id: str, ranks: dict[str, int]) -> StyleMatch:
         cosine = float(self._store.vectors([id])[0] @ self._vector)
-        origin = self._store.origin
-        background = origin.background.get("image" if self._by_image else "text") if origin else None
         text = set(_words(self._records[id].text))
         shared = dict.fromkeys(word for word in _words(self._query.prompt) if word in text)
-        return StyleMatch(self._records[id], score(cosine, background), cosine, ranks, tuple(shared))
+        return StyleMatch(self._records[id], score(cosine, self._background), cosine, ranks, tuple(shared))
 
 
 def _fuse(rankings: list[list[str]]) -> dict[str, float]:
