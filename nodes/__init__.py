@@ -8,6 +8,7 @@ from .knowledge_base import StyleKnowledgeBase
 from .pipeline import LoadStylePipeline
 from .retrieve import RetrieveStyle
 from .sampler import ControlNetIPAdapterSampler
+from .score import ScoreStyledImage
 
 NODES: list[type[io.ComfyNode]] = [
     StyleKnowledgeBase,
@@ -15,6 +16,7 @@ NODES: list[type[io.ComfyNode]] = [
     CannyFromSketch,
     LoadStylePipeline,
     ControlNetIPAdapterSampler,
+    ScoreStyledImage,
 ]
 
 

@@ -209,3 +209,45 @@ def test_a_new_picture_on_disk_changes_the_fingerprint(comfy_nodes: Nodes, tmp_p
     assert first == fingerprint(**inputs)
     Image.new("RGB", (8, 8), "blue").save(tmp_path / "b.png")
     assert first != fingerprint(**inputs)
+
+
+def style(
+    comfy_nodes: Nodes, image: torch.Tensor, *pictures: Image.Image, prompt: str = "a house as a blueprint"
+) -> Any:
+    """What ScoreStyledImage says of an image against these pictures, in the starter library."""
+    opened = comfy_nodes["StyleKnowledgeBase"].execute("scored", "styles", "bundled/clip-tiny", "sync").args[0]
+    found = comfy_nodes["RetrieveStyle"].execute(opened, "blueprint", "keyword", 1, 0.0, 0.0, "").args[0]
+    references = type(found)(found.store, found.matches[: len(pictures)], pictures)
+    edges = torch.zeros(1, 64, 64, 3)
+    edges[:, 32] = 1
+    return comfy_nodes["ScoreStyledImage"].execute(image, edges, references, prompt, opened)
+
+
+def test_a_picture_scores_high_against_its_own_style_and_low_against_another(comfy_nodes: Nodes) -> None:
+    pack = module(comfy_nodes, "paths").PACK
+    files = [sorted((pack / "styles" / name).glob("*.jpg")) for name in ("blueprint", "stained-glass")]
+    (own, sibling), other = [Image.open(file).convert("RGB") for file in files[0][:2]], Image.open(files[1][0])
+    image = module(comfy_nodes, "convert").pil_to_image(own)
+    same, alike, unlike = (style(comfy_nodes, image, picture).args for picture in (own, sibling, other.convert("RGB")))
+    assert json.loads(same[3])["style"]["cosine"] == 1.0
+    assert same[1] >= alike[1] > 0.95 > 0.75 > unlike[1]
+    assert same[2] > 0.9  # the prompt names its style
+    assert same[2] > style(comfy_nodes, image, own, prompt="a house as stained glass").args[2]
+
+
+def test_scores_come_with_what_they_were_computed_from(comfy_nodes: Nodes) -> None:
+    image = torch.ones(2, 64, 64, 3)
+    image[:, 32:] = 0
+    answer = style(comfy_nodes, image, prompt="")
+    report = json.loads(answer.args[3])
+    assert answer.args[:3] == (1.0, 0.0, 0.0)
+    assert report["edges"] == {"score": 1.0, "f1": 1.0, "precision": 1.0, "recall": 1.0, "tolerance_pixels": 1}
+    assert report["style"]["note"] == "there is no reference to compare with: none was retrieved."
+    assert report["prompt"]["note"] == "there is no prompt to compare with."
+    assert answer.ui == {"text": ("edges 1.00  style –  prompt –",)}
+
+
+def test_edges_are_one_or_as_many_as_the_pictures(comfy_nodes: Nodes) -> None:
+    score = module(comfy_nodes, "score")
+    with pytest.raises(ValueError, match="edges holds 3 pictures and image 2: give one, or one an image"):
+        score._against_edges(torch.zeros(2, 64, 64, 3), torch.zeros(3, 64, 64, 3))

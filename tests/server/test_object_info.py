@@ -95,6 +95,17 @@ NODES: dict[str, dict[str, Any]] = {
         },
         "output": {"image": "IMAGE", "info": "STRING"},
     },
+    "ScoreStyledImage": {
+        "required": {
+            "image": ("IMAGE", None, None),
+            "edges": ("IMAGE", None, None),
+            "references": ("STYLE_REFERENCES", None, None),
+            "prompt": ("STRING", "", None),
+            "knowledge_base": ("STYLE_KB", None, None),
+        },
+        "optional": {},
+        "output": {"edge_f1": "FLOAT", "style_score": "FLOAT", "prompt_score": "FLOAT", "report": "STRING"},
+    },
 }
 
 
