@@ -1,0 +1,177 @@
+"""`style-rag`: knowledge bases from the command line, the same that the nodes open. Knows nothing of ComfyUI.
+
+`style-rag COMMAND --help` lists the choices of each command; `--json` makes its answer one JSON value on stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .retrieval.origin import read_origin
+
+if TYPE_CHECKING:
+    from .retrieval.encoder import ClipEncoder
+    from .retrieval.store import StyleStore
+
+PACK = Path(__file__).resolve().parent
+BUNDLED = {"bundled/clip-tiny": PACK / "models" / "clip-tiny"}
+# Where a pack in ComfyUI's custom_nodes has its knowledge bases.
+DEFAULT_ROOT = PACK.parents[1] / "user" / "__style_rag"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it did what it was asked for, 1 after one sentence on stderr, 130 when interrupted."""
+    options = build_parser().parse_args(arguments)
+    try:
+        answer = options.run(options)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"style-rag: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("style-rag: stopped; what is stored stays, and the same command goes on from there.", file=sys.stderr)
+        return 130
+    print(json.dumps(answer, ensure_ascii=False) if options.json else options.show(answer))
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("name", help="of the knowledge base")
+    shared.add_argument("--root", type=Path, default=DEFAULT_ROOT, help="folder of all knowledge bases (%(default)s)")
+    shared.add_argument("--json", action="store_true", help="answer with one JSON value")
+    encoding = argparse.ArgumentParser(add_help=False)
+    encoding.add_argument("--encoder", help="folder or file of the CLIP model; default: the bundled one")
+    encoding.add_argument("--device", default="cpu", help="torch device that it computes on (%(default)s)")
+    parser = argparse.ArgumentParser(prog="style-rag", description="Knowledge bases of style pictures.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[Any], Any], show: Callable[[Any], str], help: str, *parents: Any) -> Any:
+        command = commands.add_parser(name, help=help, description=help, parents=[shared, *parents])
+        command.set_defaults(run=run, show=show)
+        return command
+
+    ingest = add("ingest", run_ingest, _lines_of, "Bring a knowledge base up to date with its sources.", encoding)
+    ingest.add_argument("sources", nargs="+", type=Path, help="folders, with all below them, and picture files")
+    ingest.add_argument("--update", choices=("sync", "add", "rebuild"), default="sync")
+    search = add("search", run_search, _show_matches, "Find the pictures that fit a prompt best.", encoding)
+    search.add_argument("prompt")
+    search.add_argument("--strategy", choices=("hybrid", "semantic", "keyword", "image"), default="hybrid")
+    search.add_argument("--top-k", type=int, default=4)
+    search.add_argument("--min-score", type=float, default=0.0)
+    search.add_argument("--filter", default="", help="such as 'tag:ukiyo-e -license:CC-BY'")
+    search.add_argument("--image", type=Path, help="a picture whose look is wanted")
+    listing = add("list", run_list, _show_records, "List what is stored.")
+    listing.add_argument("--filter", default="")
+    remove = add("remove", run_remove, _lines_of, "Forget pictures; their files stay.")
+    remove.add_argument("ids", nargs="+", metavar="ID", help="as `list` shows them; the first letters will do")
+    add("stats", run_stats, _lines_of, "Say what made a knowledge base and what is in it.")
+    return parser
+
+
+def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
+    from tqdm import tqdm
+
+    from .retrieval.ingest import ingest
+
+    missing = [str(path) for path in options.sources if not path.exists()]
+    if missing:
+        raise FileNotFoundError(f"source {missing[0]} does not exist: correct the path.")
+    store = _open_store(options, new=True)
+    with tqdm(unit="picture", disable=None) as bar:  # shown on terminals alone
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        report = ingest(store, _open_encoder(options), [p.resolve() for p in options.sources], options.update, progress)
+    return asdict(report)
+
+
+def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from .retrieval.reader import open_picture
+    from .retrieval.search import StyleQuery, search
+
+    image = open_picture(options.image) if options.image else None
+    query = StyleQuery(
+        options.prompt, options.strategy, options.top_k, options.min_score, filter=options.filter, image=image
+    )
+    return [match.explain() for match in search(_open_store(options), _open_encoder(options), query)]
+
+
+def run_list(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from .retrieval.filters import matches, parse_filter
+
+    terms = parse_filter(options.filter)
+    records = _open_store(options).records().values()
+    return [asdict(record) | {"files": list(record.files)} for record in records if matches(record, terms)]
+
+
+def run_remove(options: argparse.Namespace) -> dict[str, Any]:
+    store = _open_store(options)
+    chosen = [_find_id(store, start) for start in options.ids]
+    store.remove(chosen)
+    return {"removed": len(chosen), "total": len(store)}
+
+
+def run_stats(options: argparse.Namespace) -> dict[str, Any]:
+    store = _open_store(options)
+    size = sum(file.stat().st_size for file in store.folder.rglob("*") if file.is_file())
+    origin = store.origin
+    about = {"encoder": origin.encoder, "dimension": origin.dimension, "revision": origin.revision} if origin else {}
+    return {"name": store.name, "total": len(store), **about, "bytes": size, "folder": str(store.folder)}
+
+
+def _open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
+    from .retrieval.store import StyleStore
+
+    folder = options.root / options.name
+    if not new and read_origin(folder) is None:
+        known = sorted(path.name for path in options.root.glob("*") if path.is_dir()) if options.root.is_dir() else []
+        raise FileNotFoundError(
+            f"there is no knowledge base '{options.name}' in {options.root} (there: {', '.join(known) or 'none'}): "
+            "correct the name or --root, or make it with ingest."
+        )
+    return StyleStore(folder)
+
+
+def _open_encoder(options: argparse.Namespace) -> ClipEncoder:
+    from transformers.utils import logging
+
+    from .retrieval.encoder import ClipEncoder
+
+    logging.disable_progress_bar()  # of loading weights; ours shows the pictures
+    name = options.encoder or "bundled/clip-tiny"
+    path = BUNDLED.get(name, Path(name))
+    if not path.exists():
+        raise FileNotFoundError(f"encoder {name} does not exist: give the folder or file of a CLIP model.")
+    return ClipEncoder(name, path, BUNDLED["bundled/clip-tiny"], lambda model: model.to(options.device).device)
+
+
+def _find_id(store: StyleStore, start: str) -> str:
+    found = [id for id in store.records() if id.startswith(start)]
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} pictures have an id that begins with {start!r}: `list` shows the ids.")
+    return found[0]
+
+
+def _lines_of(answer: dict[str, Any]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in answer.items())
+
+
+def _show_matches(matches: list[dict[str, Any]]) -> str:
+    lines = [f"{n}  {m['score']:.3f}  {m['name']}  {m['file']}" for n, m in enumerate(matches, 1)]
+    return "\n".join(lines) or "Nothing matched."
+
+
+def _show_records(records: list[dict[str, Any]]) -> str:
+    return "\n".join(f"{r['id'][:12]}  {r['name']}  {', '.join(r['tags'])}" for r in records)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""`style-rag` on a knowledge base of the bundled pictures: what each command answers, and how it refuses."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from places import ROOT
+from style_pack.command_line import main
+
+STYLES = ("blueprint", "stained-glass")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of knowledge bases with one in it, `two`, of ten pictures."""
+    root = tmp_path_factory.mktemp("knowledge bases")
+    assert main(["ingest", "two", *(str(ROOT / "styles" / style) for style in STYLES), "--root", str(root)]) == 0
+    return root
+
+
+def answer(capsys: pytest.CaptureFixture[str], root: Path, *arguments: str) -> Any:
+    capsys.readouterr()
+    assert main([*arguments, "--root", str(root), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_second_ingest_finds_all_unchanged(capsys: pytest.CaptureFixture[str], root: Path) -> None:
+    sources = [str(ROOT / "styles" / style) for style in STYLES]
+    report = answer(capsys, root, "ingest", "two", *sources)
+    assert (report["added"], report["unchanged"], report["total"]) == (0, 10, 10)
+
+
+def test_search_finds_the_style_of_the_prompt_and_of_a_picture(capsys: pytest.CaptureFixture[str], root: Path) -> None:
+    [best] = answer(capsys, root, "search", "two", "a cathedral window of stained glass", "--top-k", "1")
+    assert "stained-glass" in best["tags"]
+    image = next((ROOT / "styles" / "blueprint").glob("*.jpg"))
+    [same] = answer(capsys, root, "search", "two", "", "--strategy", "image", "--image", str(image), "--top-k", "1")
+    assert Path(same["file"]) == image
+    assert same["cosine"] == pytest.approx(1.0, abs=1e-3)
+    assert answer(capsys, root, "search", "two", "glass", "--filter", "tag:blueprint", "--min-score", "1") == []
+
+
+def test_list_and_remove_take_the_same_ids(capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "copy")
+    listed = answer(capsys, tmp_path / "copy", "list", "two", "--filter", "tag:blueprint")
+    assert len(listed) == 5
+    gone = listed[0]["id"]
+    assert answer(capsys, tmp_path / "copy", "remove", "two", gone[:12]) == {"removed": 1, "total": 9}
+    assert gone not in [record["id"] for record in answer(capsys, tmp_path / "copy", "list", "two")]
+
+
+def test_stats_say_what_made_it(capsys: pytest.CaptureFixture[str], root: Path) -> None:
+    stats = answer(capsys, root, "stats", "two")
+    assert (stats["name"], stats["total"], stats["dimension"]) == ("two", 10, 192)
+    assert stats["encoder"].startswith("bundled/clip-tiny@")
+
+
+def test_without_json_a_person_can_read_it(capsys: pytest.CaptureFixture[str], root: Path) -> None:
+    capsys.readouterr()
+    assert main(["search", "two", "blueprint", "--root", str(root), "--top-k", "1"]) == 0
+    assert re.fullmatch(r"1  \d\.\d{3}  \w+  .*blueprint.*\.jpg\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["stats", "three"], "there is no knowledge base 'three' in .* (there: two)"),
+        (["ingest", "two", "/no/such/folder"], "source /no/such/folder does not exist: correct the path."),
+        (["search", "two", "x", "--encoder", "/no/model"], "encoder /no/model does not exist"),
+        (["search", "two", ""], "the prompt is empty"),
+        (["search", "two", "x", "--filter", "blue"], "filter term 'blue' is not understood"),
+        (["remove", "two", "zzz"], "0 pictures have an id that begins with 'zzz'"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], root: Path, arguments: list[str], sentence: str
+) -> None:
+    capsys.readouterr()
+    assert main([*arguments, "--root", str(root)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    for part in sentence.split(" .* "):
+        assert part in error
