@@ -110,9 +110,23 @@ def encoder_folder(
     return path
 
 
+# DINOv2's layers in the published files, and in transformers 4; transformers 5 renames them when it loads.
+DINOV2_NAMES = {
+    ".attention.q_proj.": ".attention.attention.query.",
+    ".attention.k_proj.": ".attention.attention.key.",
+    ".attention.v_proj.": ".attention.attention.value.",
+    ".attention.o_proj.": ".attention.output.dense.",
+    ".mlp.down_proj.": ".mlp.weights_out.",
+}
+
+
 def as_published(state: State) -> State:
-    """Transformers 5 has two layers where the published DINOv2 giant, and transformers 4, have `weights_in`."""
+    """The giant's gated MLP has one layer, `weights_in`, where transformers 5 has two."""
+    if "embeddings.mask_token" not in state:
+        return state
     for key in [key for key in state if ".gate_proj." in key]:
         both = torch.cat([state.pop(key), state.pop(key.replace(".gate_proj.", ".up_proj."))])
         state[key.replace(".gate_proj.", ".weights_in.")] = both
-    return {key.replace(".down_proj.", ".weights_out."): value for key, value in state.items()}
+    for ours, published in DINOV2_NAMES.items():
+        state = {key.replace(ours, published): value for key, value in state.items()}
+    return state

@@ -37,6 +37,12 @@ def test_a_long_text_is_the_mean_of_its_windows(encoder: StyleEncoder) -> None:
     np.testing.assert_allclose(long, mean / np.linalg.norm(mean), atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (5, 1), (1, 3)])
+def test_a_tiny_picture_is_its_colour(encoder: StyleEncoder, size: tuple[int, int]) -> None:
+    tiny, large = (Image.new("RGB", each, (200, 30, 10)) for each in (size, (64, 64)))
+    assert encoder.encode_images([tiny])[0] @ encoder.encode_images([large])[0] > 0.9999
+
+
 def test_identity_tells_weights_apart(encoder: StyleEncoder, tmp_path) -> None:
     copy = tmp_path / "clip"
     copy.mkdir()
