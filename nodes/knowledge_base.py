@@ -12,7 +12,7 @@ import torch
 from comfy_api.latest import io
 from PIL import Image
 
-from ..retrieval.encoder import ClipEncoder
+from ..retrieval.encoder import StyleEncoder
 from ..retrieval.ingest import UPDATES, ingest, keep_encodings, keep_picture
 from ..retrieval.origin import read_origin
 from ..retrieval.reader import find_pictures
@@ -54,8 +54,8 @@ class StyleKnowledgeBase(io.ComfyNode):
                     "encoder",
                     options=paths.model_options("encoder"),
                     default="openai/clip-vit-base-patch32",
-                    tooltip="The CLIP model that pictures and prompts are compared with. A knowledge base stays with "
-                    "the one that made it, until rebuild.",
+                    tooltip="The model that pictures and prompts are compared with: CLIP or SigLIP; DINOv2 for the "
+                    "strategy image alone. A knowledge base stays with the one that made it, until rebuild.",
                 ),
                 io.Combo.Input(
                     "update",
@@ -157,9 +157,9 @@ def _list_sources(sources: str) -> list[SourceFile]:
     return list(find_pictures(paths.resolve_sources(sources)))
 
 
-def _open_encoder(name: str) -> ClipEncoder:
+def _open_encoder(name: str) -> StyleEncoder:
     path = paths.find_model("encoder", name) or hub.download(hub.HUB["encoder"][name])
-    return ClipEncoder(name, path, paths.tokenizer(), memory.on_device)
+    return StyleEncoder(name, path, paths.tokenizer(), memory.on_device)
 
 
 def _describe(count: int, captions: str, tags: str) -> list[tuple[str, list[str]]]:

@@ -12,6 +12,7 @@ import folder_paths
 from comfy.cli_args import args
 
 from ..model_files import identify
+from ..retrieval.families import FAMILIES
 from .hub import HUB, local_copy
 
 PACK = Path(__file__).resolve().parent.parent
@@ -158,7 +159,7 @@ def _system_user_directory() -> str:
 
 
 def _files(part: str) -> list[str]:
-    """Single files. Of a CLIP encoder only those that have both towers will do, which their headers tell."""
+    """Single files. What an encoder is, its header tells: an image encoder without its text half is none for CLIP."""
     names = [
         (folder, name)
         for folder in FOLDERS[part]
@@ -171,7 +172,7 @@ def _files(part: str) -> list[str]:
         if name.endswith(WEIGHT_SUFFIXES) and not _in_model_folder(folder, name)
     ]
     if part == "encoder":
-        files = [(folder, name) for folder, name in files if _is_whole_clip(folder_paths.get_full_path(folder, name))]
+        files = [(folder, name) for folder, name in files if _is_encoder(folder_paths.get_full_path(folder, name))]
     return [name for _, name in files]
 
 
@@ -187,7 +188,7 @@ def _folder_paths(part: str) -> Iterator[tuple[str, Path]]:
             for pattern in (f"*/{marker}", f"*/*/{marker}"):
                 for config in sorted(Path(root).glob(pattern)):
                     path = config.parent
-                    if part != "encoder" or _is_whole_clip(str(path)):
+                    if part != "encoder" or _is_encoder(str(path)):
                         yield path.relative_to(root).as_posix(), path
 
 
@@ -197,13 +198,13 @@ def _in_model_folder(folder: str, name: str) -> bool:
     return os.path.dirname(name) != "" and path is not None and (Path(path).parent / "config.json").is_file()
 
 
-def _is_whole_clip(path: str | None) -> bool:
+def _is_encoder(path: str | None) -> bool:
     if path is None:
         return False
     file = Path(path)
     if not file.is_dir() and file.suffix != ".safetensors":
         return False
     try:
-        return identify(file).kind == "clip"
+        return identify(file).kind in FAMILIES
     except (ValueError, OSError):
         return False

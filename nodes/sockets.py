@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from comfy_api.latest import io
 from PIL import Image
 
-from ..retrieval.encoder import ClipEncoder
+from ..retrieval.encoder import StyleEncoder
 from ..retrieval.records import StyleMatch
 from ..retrieval.store import StyleStore
 
@@ -19,7 +19,7 @@ class KnowledgeBase:
     """The value of STYLE_KB: an open store and the encoder that made it."""
 
     store: StyleStore
-    encoder: ClipEncoder
+    encoder: StyleEncoder
 
 
 @dataclass(frozen=True)

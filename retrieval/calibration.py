@@ -16,27 +16,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from .encoder import ClipEncoder
+    from .encoder import StyleEncoder
     from .store import StyleStore
 
 _SAMPLE = 128  # pictures; 128 x 127 pairs pin mean and deviation down to about a hundredth of the deviation
 _SEED = 0
 
 
-def measure_background(store: StyleStore, encoder: ClipEncoder) -> dict[str, list[float]]:
-    """Return query kind (`text`, `image`) -> [mean, standard deviation] of the cosines of unrelated pairs."""
+def measure_background(store: StyleStore, encoder: StyleEncoder) -> dict[str, list[float]]:
+    """Return query kind (`text`, `image`) -> [mean, standard deviation] of the cosines of unrelated pairs.
+
+    `text` is missing for an encoder that reads pictures alone.
+    """
     records = list(store.records().values())
     if len(records) < 2:
         return {}
     chosen = np.random.default_rng(_SEED).permutation(len(records))[:_SAMPLE]
     sample = [records[index] for index in sorted(chosen)]
     pictures = store.vectors([record.id for record in sample])
-    words = encoder.encode_texts([record.caption or record.text for record in sample])
     tags = [set(record.tags) for record in sample]
     unrelated = np.array([[not (a & b) for b in tags] for a in tags])
     if not unrelated.any():  # all share a tag, as in one flat folder: then every other picture counts
         unrelated = ~np.eye(len(sample), dtype=bool)
-    pairs = {"text": words @ pictures.T, "image": pictures @ pictures.T}
+    pairs = {"image": pictures @ pictures.T}
+    if encoder.reads_text:
+        pairs["text"] = encoder.encode_texts([record.caption or record.text for record in sample]) @ pictures.T
     return {kind: [float(c[unrelated].mean()), float(c[unrelated].std())] for kind, c in pairs.items()}
 
 

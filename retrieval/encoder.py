@@ -1,4 +1,4 @@
-"""Pictures and words to unit vectors with a CLIP model in transformers' layout. The only owner of CLIP's calls."""
+"""Pictures and words to unit vectors with CLIP or SigLIP, pictures alone with DINOv2, in transformers' layout."""
 
 from __future__ import annotations
 
@@ -10,22 +10,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ..model_files import clip_text_config, clip_vision_config, fingerprint, load_state_dict, read_shapes
+from ..model_files import fingerprint, identify, load_state_dict, read_shapes
+from .families import FAMILIES, TEXT_FAMILIES, TextFamily
 
 if TYPE_CHECKING:
     import torch
 
+# What published files may leave out, for no vector depends on it.
+_UNUSED = ("position_ids", "logit_scale", "logit_bias", "mask_token", "pooler.dense.weight", "pooler.dense.bias")
+_SMALLEST = 4  # pixels
+WORD_STRATEGIES = ("semantic", "hybrid")  # what compares a prompt with pictures
 
-def _own_device(module: torch.nn.Module) -> torch.device:
+
+def own_device(module: torch.nn.Module) -> torch.device:
+    """Return where a module is: it computes there."""
     return next(module.parameters()).device
 
 
-class ClipEncoder:
-    """Encodes with both towers of one CLIP model. Weights are read at the first use.
+class StyleEncoder:
+    """Encodes pictures, and words if its family reads them, with one model. Weights are read at the first use.
 
-    path: a folder with config.json, or a single .safetensors file of both towers. tokenizer: folder, for what brings
-    none.
+    path: a folder with config.json, or a single weights file. tokenizer: CLIP's, for what brings none.
     name: how the user chose it. on_device: brings the model to the device that it should compute on, and returns that.
+    It computes in float32 on every device, whatever the file's precision, so that a knowledge base made on a card
+    answers the same on a CPU.
     """
 
     def __init__(
@@ -33,14 +41,27 @@ class ClipEncoder:
         name: str,
         path: Path,
         tokenizer: Path,
-        on_device: Callable[[Any], Any] = _own_device,
+        on_device: Callable[[Any], Any] = own_device,
         batch_size: int = 32,
     ) -> None:
+        file = identify(path)
+        if file.kind not in FAMILIES:
+            titles = ", ".join(family.title for family in FAMILIES.values())
+            raise ValueError(f"encoder {name} is {file.description}: choose one of the families {titles}.")
         self.name = name
         self.path = path
         self.batch_size = batch_size
-        self._tokenizer_path = path if (path / "tokenizer_config.json").is_file() else tokenizer
+        self._family = FAMILIES[file.kind]
+        self._words = TEXT_FAMILIES.get(file.kind)
+        self._own_folder = path if path.is_dir() else path.parent
+        has_tokenizer = path.is_dir() and (path / "tokenizer_config.json").is_file()
+        self._tokenizer_folder = tokenizer if file.kind == "clip" and not has_tokenizer else self._own_folder
         self._on_device = on_device
+
+    @property
+    def reads_text(self) -> bool:
+        """Tell whether it has vectors for words too."""
+        return self._words is not None
 
     @cached_property
     def identity(self) -> str:
@@ -48,68 +69,120 @@ class ClipEncoder:
         weights = self.path / "model.safetensors"
         return f"{self.name}@{fingerprint(weights if weights.is_file() else self.path)}"
 
+    def check_strategy(self, strategy: str) -> None:
+        """Raise ValueError when a search strategy needs what this encoder can't do."""
+        if strategy in WORD_STRATEGIES and not self.reads_text:
+            raise ValueError(
+                f"strategy {strategy} compares the prompt with pictures, and encoder {self.name} "
+                f"({self._family.title}) reads pictures alone: choose strategy image or keyword, or an encoder that "
+                "reads words too (CLIP, SigLIP) with update set to rebuild."
+            )
+
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Return (N, D) float32, unit length. A text beyond 77 tokens is encoded in windows that are averaged."""
-        return np.stack([self._encode_text(text) for text in texts])
+        """Return (N, D) float32, unit length. What is longer than the model reads is encoded in windows, averaged."""
+        import torch
+
+        family = self._require_words()
+        device = self._on_device(self._model)
+        config = self._model.config
+        cut = [_windows(self._tokens(text), family.room(config)) for text in texts]
+        windows = [window for its in cut for window in its]
+        pooled = []
+        with torch.inference_mode():
+            for at in range(0, len(windows), self.batch_size):
+                rows = family.rows(windows[at : at + self.batch_size], self._tokenizer, config)
+                pooled.append(family.pool_texts(self._model, torch.tensor(rows, device=device)).cpu().numpy())
+        return average_windows(np.concatenate(pooled), [len(its) for its in cut])
 
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Return (N, D) float32, unit length, of RGB pictures."""
         import torch
 
         device = self._on_device(self._model)
-        rows = []
+        pooled = []
         with torch.inference_mode():
             for at in range(0, len(images), self.batch_size):
-                batch = self._image_processor(list(images[at : at + self.batch_size]), return_tensors="pt").pixel_values
-                pooled = self._model.vision_model(batch.to(device, self._model.dtype))[1]
-                rows.append(self._model.visual_projection(pooled).float().cpu().numpy())
-        return _unit(np.concatenate(rows))
+                batch = [_enlarge(image) for image in images[at : at + self.batch_size]]
+                pixels = self._image_processor(batch, return_tensors="pt").pixel_values
+                pooled.append(self._family.pool_images(self._model, pixels.to(device)).cpu().numpy())
+        return unit(np.concatenate(pooled))
 
-    def _encode_text(self, text: str) -> np.ndarray:
-        import torch
+    def _require_words(self) -> TextFamily:
+        if self._words is None:
+            raise ValueError(
+                f"encoder {self.name} ({self._family.title}) reads pictures alone and has no vector for words: choose "
+                "strategy image or keyword, or an encoder that reads words too (CLIP, SigLIP) with update set to "
+                "rebuild."
+            )
+        return self._words
 
-        device = self._on_device(self._model)
-        limit = self._tokenizer.model_max_length - 2
-        ids = self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-        windows = [ids[at : at + limit] for at in range(0, max(len(ids), 1), limit)]
-        vectors = []
-        with torch.inference_mode():
-            for window in windows:
-                row = [self._tokenizer.bos_token_id, *window, self._tokenizer.eos_token_id]
-                pooled = self._model.text_model(torch.tensor([row], device=device))[1]
-                vectors.append(self._model.text_projection(pooled).float().cpu().numpy())
-        return _unit(_unit(np.concatenate(vectors)).mean(axis=0, keepdims=True))[0]
+    def _tokens(self, text: str) -> list[int]:
+        """All families learned on lower-case text; SigLIP 2's tokenizer leaves that to its caller."""
+        return self._tokenizer(text.lower(), add_special_tokens=False, verbose=False).input_ids
 
     @cached_property
     def _model(self) -> Any:
-        from transformers import CLIPConfig, CLIPModel
-
-        if self.path.is_dir():
-            model = CLIPModel.from_pretrained(self.path, local_files_only=True)
-        else:
-            shapes = read_shapes(self.path)
-            text, vision = clip_text_config(shapes), clip_vision_config(shapes)
-            config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=text["projection_dim"])
-            model = CLIPModel.from_pretrained(None, config=config, state_dict=load_state_dict(self.path))
-        return model.float().requires_grad_(False).eval()
+        return load_encoder(self.name, self.path, self._family.config)
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from transformers import CLIPTokenizer
-
-        tokenizer = CLIPTokenizer.from_pretrained(self._tokenizer_path, local_files_only=True)
-        tokenizer.model_max_length = 77  # ComfyUI's copy says 8192
-        return tokenizer
+        return self._require_words().tokenizer(self._tokenizer_folder)
 
     @cached_property
     def _image_processor(self) -> Any:
-        from transformers import CLIPImageProcessor
-
-        if (self.path / "preprocessor_config.json").is_file():
-            return CLIPImageProcessor.from_pretrained(self.path, local_files_only=True)
-        side = self._model.config.vision_config.image_size
-        return CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+        described = self.path.is_dir() and (self.path / "preprocessor_config.json").is_file()
+        return self._family.image_processor(self.path if described else None, self._model.config)
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+ClipEncoder = StyleEncoder  # its name in ingest and search, from before it read other families
+
+
+def load_encoder(name: str, path: Path, config_of: Callable[[Any], Any] | None = None) -> Any:
+    """Load a transformers model in float32, for inference; config_of: shapes of a single file to its configuration.
+
+    Raises ValueError when weights are missing, which transformers would draw at random.
+    """
+    import torch
+    import transformers
+
+    options: dict[str, Any] = {"local_files_only": True, "output_loading_info": True}
+    if config_of is None or path.is_dir():
+        config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
+        config.dtype = (
+            torch.float32
+        )  # else transformers 5 goes by what the folder says, and may halve a file of float32
+        model, info = transformers.AutoModel.from_pretrained(path, config=config, **options)
+    else:
+        config = config_of(read_shapes(path))
+        config.dtype = torch.float32
+        family_model = getattr(transformers, config.architectures[0])
+        model, info = family_model.from_pretrained(None, config=config, state_dict=load_state_dict(path), **options)
+    missing = sorted(key for key in info["missing_keys"] if not key.endswith(_UNUSED))
+    if missing:
+        raise ValueError(
+            f"encoder {name} lacks {len(missing)} of its tensors (such as {missing[0]}): download {path.name} again."
+        )
+    return model.float().requires_grad_(False).eval()
+
+
+def average_windows(vectors: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Return a unit vector a text from those of its windows: counts says how many each text has."""
+    ends = np.cumsum(counts)
+    unitary = unit(vectors)
+    return unit(
+        np.stack([unitary[end - count : end].mean(axis=0) for end, count in zip(ends, counts, strict=True)])
+    ).astype(np.float32)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _enlarge(image: Image.Image) -> Image.Image:
+    """Give a tiny picture four pixels a side: transformers 4 takes a height of 1 or 3 for the colours."""
+    size = max(image.width, _SMALLEST), max(image.height, _SMALLEST)
+    return image if size == image.size else image.resize(size, Image.Resampling.NEAREST)
+
+
+def _windows(tokens: list[int], room: int) -> list[list[int]]:
+    return [tokens[at : at + room] for at in range(0, max(len(tokens), 1), room)]

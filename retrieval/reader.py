@@ -2,16 +2,26 @@
 
 import hashlib
 import json
+import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .png_text import read_png_text
 from .records import SourceFile
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"}
+_HEIC = {".heic", ".heif"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"} | _HEIC
 MAX_PIXELS = 100_000_000  # 300 MB once decoded; a larger picture is refused before it is decoded
+MAX_CAPTION = 2000  # characters; some 400 words, more than any encoder was trained to read
+MAX_TAGS, MAX_TAG = 64, 64  # of a picture; characters of each
+MAX_SIDECAR = 1_000_000  # bytes of a .json beside a picture; a larger one is something else
+_DAMAGED = (  # what Pillow's decoders raise on files that are cut off or made up
+    OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, struct.error, zlib.error,
+)  # fmt: skip
 SKIP_MARKER = ".nomedia"  # a folder that holds a file of this name is not looked into, as on Android
 
 
@@ -45,31 +55,57 @@ def open_picture(path: Path) -> Image.Image:
 
     Raises ValueError with the reason when it can't be read.
     """
+    if path.suffix.lower() in _HEIC:
+        _register_heic()
     try:
         with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS:,} allowed")
-            image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            pixels = image.width * image.height
+            if pixels <= MAX_PIXELS:
+                image.load()
+                return to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise ValueError("the file is gone") from None
     except UnidentifiedImageError:
+        if path.suffix.lower() == ".avif" and ".avif" not in Image.registered_extensions():
+            raise ValueError("AVIF needs Pillow 11.3 or newer: run `python -m pip install -U pillow`") from None
         raise ValueError("it is not a picture that can be read") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise ValueError(f"it has more than the {MAX_PIXELS:,} pixels allowed") from None
+    except _DAMAGED as error:
         raise ValueError(f"it is damaged: {error}") from error
+    raise ValueError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS:,} allowed")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any Pillow mode to RGB; what is transparent becomes white."""
     if image.mode.startswith("I") or image.mode == "F":  # 16 and 32 bit grey; Pillow's own conversion would clip
-        grey = np.asarray(image, dtype=np.float64)
-        ceiling = 65535.0 if grey.max(initial=0) > 255 else 255.0
-        image = Image.fromarray((np.clip(grey / ceiling, 0, 1) * 255).round().astype(np.uint8))
+        grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        grey = np.clip(grey / _white(image, float(grey.max(initial=0))), 0, 1)
+        image = Image.fromarray((grey * 255).round().astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
+
+
+def _white(image: Image.Image, highest: float) -> float:
+    """Return the value that means white: known of 16 bit; of 32 bit and float the least usual one that none exceeds."""
+    if image.mode.startswith("I;16") or image.format == "PNG":
+        return 65535.0
+    usual = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+    return next((white for white in usual if highest <= white), highest)
+
+
+def _register_heic() -> None:
+    """Teach Pillow HEIC, when the package for it is there."""
+    try:
+        import pillow_heif
+    except ImportError:
+        raise ValueError(
+            "HEIC needs the package pillow-heif: run `python -m pip install pillow-heif` with ComfyUI's Python"
+        ) from None
+    pillow_heif.register_heif_opener()
 
 
 def content_id(image: Image.Image) -> str:
@@ -80,26 +116,34 @@ def content_id(image: Image.Image) -> str:
 
 
 def read_description(path: Path) -> tuple[str, tuple[str, ...], str]:
-    """Return (caption, tags, licence) from `<name>.json` or `<name>.txt` beside a picture, and its folder's name as a
-    tag.
+    """Return (caption, tags, licence): of `<name>.json` or `<name>.txt` beside a picture, else of a PNG's own text.
 
-    The JSON has the keys `caption`, `tags` (list) and `license` or `licence`; the text file is the caption.
+    The JSON has the keys `caption`, `tags` (list) and `license` or `licence`; the text file is the caption. The name of
+    the picture's folder is a tag. What is longer than MAX_CAPTION, MAX_TAGS and MAX_TAG allow is cut off.
     """
-    caption, tags, licence = "", [path.parent.name], ""
     sidecar = _sidecar(path)
     if sidecar and sidecar.suffix == ".json":
-        try:
-            found = json.loads(sidecar.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"its {sidecar.name} is not valid JSON: {error}") from error
-        if not isinstance(found, dict) or not isinstance(found.get("tags", []), list):
-            raise ValueError(f"its {sidecar.name} must be an object with caption, tags (a list) and license")
-        caption = str(found.get("caption", ""))
-        tags += [str(tag) for tag in found.get("tags", [])]
-        licence = str(found.get("license", found.get("licence", "")))
+        caption, tags, licence = _read_json(sidecar)
     elif sidecar:
-        caption = sidecar.read_text(encoding="utf-8", errors="replace").strip()
-    return caption, tuple(dict.fromkeys(tag.strip().lower() for tag in tags if tag.strip())), licence
+        with sidecar.open(encoding="utf-8-sig", errors="replace") as text:
+            caption, tags, licence = text.read(MAX_CAPTION + 1), [], ""
+    else:
+        caption, tags, licence = read_png_text(path) if path.suffix.lower() == ".png" else ("", [], "")
+    clean = dict.fromkeys(tag.strip().lower()[:MAX_TAG] for tag in [path.parent.name, *tags] if tag.strip())
+    return caption.strip()[:MAX_CAPTION], tuple(clean)[:MAX_TAGS], licence.strip()[:MAX_TAG]
+
+
+def _read_json(sidecar: Path) -> tuple[str, list[str], str]:
+    if sidecar.stat().st_size > MAX_SIDECAR:
+        raise ValueError(f"its {sidecar.name} is larger than the {MAX_SIDECAR:,} bytes allowed")
+    try:
+        found = json.loads(sidecar.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its {sidecar.name} is not valid JSON: {error}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("tags") or [], list):
+        raise ValueError(f"its {sidecar.name} must be an object with caption, tags (a list) and license")
+    tags = [str(tag) for tag in found.get("tags") or []]
+    return str(found.get("caption") or ""), tags, str(found.get("license") or found.get("licence") or "")
 
 
 def _walk(folder: Path) -> Iterator[Path]:

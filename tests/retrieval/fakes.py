@@ -18,6 +18,8 @@ def paint(path: Path, colour: str | tuple[int, ...], size: int = 16) -> Path:
 class ColourEncoder:
     """A picture is its mean colour, a text the sum of its colour words, both of length 1. Counts what it embeds."""
 
+    reads_text = True
+
     def __init__(self, identity: str = "colours@1", batch_size: int = 3) -> None:
         self.identity = identity
         self.batch_size = batch_size

@@ -1,0 +1,77 @@
+"""What a PNG says of itself in its text chunks: plain ones, and the prompt that an image generator has left there."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+_MAX_GRAPH = 4_000_000  # characters of ComfyUI's `prompt` chunk that are looked through; real ones have a tenth of that
+_MAX_STEPS = 200  # nodes between a sampler and its text; graphs may be made up, and go in circles
+
+
+def read_png_text(path: Path) -> tuple[str, list[str], str]:
+    """Return (caption, tags, licence) from the chunks before a PNG's pixels; empty where there are none.
+
+    The caption is Description or Title (keywords of the PNG specification), else the positive prompt of `parameters`
+    (Stable Diffusion web UI and its heirs) or of `prompt` (ComfyUI: the graph in API form).
+    """
+    with Image.open(path) as image:
+        chunks = {key.lower(): value for key, value in image.info.items() if isinstance(value, str)}
+    caption = chunks.get("description") or chunks.get("title")
+    if not caption:
+        caption = _web_ui_prompt(chunks.get("parameters", "")) or _comfyui_prompt(chunks.get("prompt", ""))
+    keywords = re.split(r"[,;]", chunks.get("keywords", ""))
+    return caption, [word for word in keywords if word.strip()], chunks.get("license") or chunks.get("licence") or ""
+
+
+def _web_ui_prompt(parameters: str) -> str:
+    """Return the first part of `prompt, Negative prompt: ..., Steps: ...`."""
+    return _plain(re.split(r"^(?:Negative prompt|Steps): ", parameters, maxsplit=1, flags=re.MULTILINE)[0])
+
+
+def _comfyui_prompt(text: str) -> str:
+    """Return the text that a sampler's `positive` leads back to, or the `prompt` that a sampler has as a widget."""
+    try:
+        graph = json.loads(text) if 0 < len(text) <= _MAX_GRAPH else {}
+    except (ValueError, RecursionError):
+        return ""
+    nodes = graph if isinstance(graph, dict) else {}
+    inputs = {id: node.get("inputs") for id, node in nodes.items() if isinstance(node, dict)}
+    tables = {id: found for id, found in inputs.items() if isinstance(found, dict)}
+    for found in tables.values():
+        if "positive" in found and (prompt := _follow(tables, found["positive"])):
+            return _plain(prompt)
+    for found in tables.values():
+        if isinstance(prompt := found.get("prompt"), str) and "seed" in found:
+            return _plain(prompt)
+    return ""
+
+
+def _follow(tables: dict[str, dict[str, Any]], link: Any) -> str:
+    """Walk upstream from a link `[node id, output]` to the first text, past nodes that only pass it on."""
+    waiting = [link]
+    for _ in range(_MAX_STEPS):
+        if not waiting:
+            return ""
+        link = waiting.pop(0)
+        if isinstance(link, str):
+            return link
+        if not isinstance(link, list) or not link or str(link[0]) not in tables:
+            continue
+        found = tables[str(link[0])]
+        if "positive" in found:
+            waiting.append(found["positive"])
+        elif "text" in found:
+            waiting.append(found["text"])
+        else:
+            waiting += [value for value in found.values() if isinstance(value, list)]
+    return ""
+
+
+def _plain(prompt: str) -> str:
+    """Drop what steers a generator and says nothing: `<lora:name:1>`, and the marks of `(word:1.2)`."""
+    prompt = re.sub(r"<[^<>]*>", " ", prompt)
+    prompt = re.sub(r":-?\d+(?:\.\d+)?(?=[)\]])", "", prompt)
+    return " ".join(re.sub(r"(?<!\\)[()\[\]]", "", prompt).split()).strip(" ,")
