@@ -25,11 +25,11 @@ _SEED = 0
 
 def measure_background(store: StyleStore, encoder: ClipEncoder) -> dict[str, list[float]]:
     """Return query kind (`text`, `image`) -> [mean, standard deviation] of the cosines of unrelated pairs."""
-    records = list(store.records().values())
-    if len(records) < 2:
+    ids = store.ids()
+    if len(ids) < 2:
         return {}
-    chosen = np.random.default_rng(_SEED).permutation(len(records))[:_SAMPLE]
-    sample = [records[index] for index in sorted(chosen)]
+    chosen = np.random.default_rng(_SEED).permutation(len(ids))[:_SAMPLE]
+    sample = list(store.records([ids[index] for index in sorted(chosen)]).values())
     pictures = store.vectors([record.id for record in sample])
     words = encoder.encode_texts([record.caption or record.text for record in sample])
     tags = [set(record.tags) for record in sample]
