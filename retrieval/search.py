@@ -122,7 +122,10 @@ class _Search:
 
     def _nearest(self, vector: np.ndarray) -> list[str]:
         """Rank by cosine, less the cosine with what is to be avoided."""
-        found = self._view.nearest(vector, max(_POOL, 4 * self._query.top_k), self._allowed)
+        chosen_as_ranked = self._query.strategy in ("semantic", "image") and not self._query.diversity
+        alone = chosen_as_ranked and self._vectors.avoid is None
+        count = self._query.top_k if alone else max(_POOL, 4 * self._query.top_k)
+        found = self._view.nearest(vector, count, self._allowed)
         if self._vectors.avoid is not None and found:
             unwanted = self._store.vectors([id for id, _ in found]) @ self._vectors.avoid
             found = [(id, cosine - float(a)) for (id, cosine), a in zip(found, unwanted, strict=True)]

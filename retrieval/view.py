@@ -86,6 +86,8 @@ class View:
 
     def by_words(self, words: Sequence[str], count: int, allowed: np.ndarray) -> list[str]:
         """Return the ids of allowed rows that hold a word, best BM25 first; ties break by id."""
+        if not self._segments:
+            return []
         scores = self._join(bm25([segment.postings for segment in self._segments], words))
         rows = np.flatnonzero((scores > 0) & allowed)
         return [id for id, _ in self._best(rows, scores[rows], min(count, len(rows)))]
@@ -119,16 +121,17 @@ class View:
         if len(rows) > count > 0:  # what ties with the last one stays, for ids to decide
             near = scores >= np.partition(scores, -count)[-count] - 10.0**-_DIGITS
             rows, scores = rows[near], scores[near]
-        found = zip(self._ids(rows), scores.tolist(), strict=True)
-        return sorted(found, key=lambda pair: (-round(pair[1], _DIGITS), pair[0]))[:count]
+        ids = self._ids(rows)
+        order = np.lexsort((ids, -scores.round(_DIGITS)))[:count]
+        return [(id.decode(), score) for id, score in zip(ids[order].tolist(), scores[order].tolist(), strict=True)]
 
-    def _ids(self, rows: np.ndarray) -> list[str]:
+    def _ids(self, rows: np.ndarray) -> np.ndarray:
+        """rows: ascending."""
         found, start = [], 0
         for segment in self._segments:
-            here = rows[(rows >= start) & (rows < start + len(segment))] - start
-            found += [id.decode() for id in segment.ids[here].tolist()]
+            found.append(segment.ids[rows[(rows >= start) & (rows < start + len(segment))] - start])
             start += len(segment)
-        return found
+        return self._join(found)
 
     def _append(self, segment: Segment, alive: np.ndarray) -> None:
         self._segments.append(segment)
