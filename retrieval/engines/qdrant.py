@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 from qdrant_client import QdrantClient, models
@@ -11,6 +12,8 @@ from qdrant_client.http.exceptions import ResponseHandlingException
 from ..index import EngineChoice, as_keys
 
 _PAGE = 500
+# A folder can be opened once; the stores of one process, an older and a newer, share what they opened.
+_opened: WeakValueDictionary[str, QdrantClient] = WeakValueDictionary()
 
 
 class QdrantIndex:
@@ -53,15 +56,19 @@ class QdrantIndex:
             self._exists = False
 
     def close(self) -> None:
-        self._client.close()
+        """Let go of the client, which closes itself with its last user."""
+        self.__dict__.pop("_client", None)
 
 
 def _connect(choice: EngineChoice, folder: Path) -> QdrantClient:
     if choice.url:
         return QdrantClient(url=choice.url, api_key=choice.api_key, check_compatibility=False)
+    if opened := _opened.get(str(folder)):
+        return opened
     try:
         # ComfyUI calls from more than one thread, one at a time.
-        return QdrantClient(path=str(folder), force_disable_check_same_thread=True)
+        _opened[str(folder)] = client = QdrantClient(path=str(folder), force_disable_check_same_thread=True)
+        return client
     except RuntimeError as error:
         raise RuntimeError(
             f"embedded Qdrant serves one process at a time and {folder} is open in another: end that one, or name a "
