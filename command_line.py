@@ -13,10 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .retrieval.origin import read_origin
-
 if TYPE_CHECKING:
-    from .retrieval.encoder import ClipEncoder
+    from .retrieval.encoder import StyleEncoder
     from .retrieval.store import StyleStore
 
 PACK = Path(__file__).resolve().parent
@@ -105,11 +103,13 @@ def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def run_list(options: argparse.Namespace) -> list[dict[str, Any]]:
-    from .retrieval.filters import matches, parse_filter
+    from .retrieval.filters import parse_filter
 
     terms = parse_filter(options.filter)
-    records = _open_store(options).records().values()
-    return [asdict(record) | {"files": list(record.files)} for record in records if matches(record, terms)]
+    store = _open_store(options)
+    with store.reading() as view:
+        ids = view.ids(view.passing(terms))
+    return [asdict(record) | {"files": list(record.files)} for record in store.records(sorted(ids)).values()]
 
 
 def run_remove(options: argparse.Namespace) -> dict[str, Any]:
@@ -128,6 +128,7 @@ def run_stats(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
+    from .retrieval.origin import read_origin
     from .retrieval.store import StyleStore
 
     folder = options.root / options.name
@@ -140,21 +141,21 @@ def _open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
     return StyleStore(folder)
 
 
-def _open_encoder(options: argparse.Namespace) -> ClipEncoder:
+def _open_encoder(options: argparse.Namespace) -> StyleEncoder:
     from transformers.utils import logging
 
-    from .retrieval.encoder import ClipEncoder
+    from .retrieval.encoder import StyleEncoder
 
     logging.disable_progress_bar()  # of loading weights; ours shows the pictures
     name = options.encoder or "bundled/clip-tiny"
     path = BUNDLED.get(name, Path(name))
     if not path.exists():
         raise FileNotFoundError(f"encoder {name} does not exist: give the folder or file of a CLIP model.")
-    return ClipEncoder(name, path, BUNDLED["bundled/clip-tiny"], lambda model: model.to(options.device).device)
+    return StyleEncoder(name, path, BUNDLED["bundled/clip-tiny"], lambda model: model.to(options.device).device)
 
 
 def _find_id(store: StyleStore, start: str) -> str:
-    found = [id for id in store.records() if id.startswith(start)]
+    found = [id for id in store.ids() if id.startswith(start)]
     if len(found) != 1:
         raise ValueError(f"{len(found)} pictures have an id that begins with {start!r}: `list` shows the ids.")
     return found[0]

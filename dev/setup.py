@@ -43,7 +43,7 @@ MODULES = (
     "diffusers",
     "chromadb",
     "cv2",
-    "bm25s",
+    "filelock",
     "aiohttp",
     "comfyui_frontend_package",
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 # Import name -> name on PyPI, of what ComfyUI itself does not bring.
 OPENCV = {"cv2": "opencv-python-headless"}  # any of OpenCV's packages will do
-RETRIEVAL = {"chromadb": "chromadb", "transformers": "transformers", "bm25s": "bm25s"}
+RETRIEVAL = {"chromadb": "chromadb", "transformers": "transformers", "filelock": "filelock"}
 GENERATION = {"diffusers": "diffusers", "transformers": "transformers"}
 
 

@@ -28,11 +28,11 @@ def measure_background(store: StyleStore, encoder: StyleEncoder) -> dict[str, li
 
     `text` is missing for an encoder that reads pictures alone.
     """
-    records = list(store.records().values())
-    if len(records) < 2:
+    ids = store.ids()
+    if len(ids) < 2:
         return {}
-    chosen = np.random.default_rng(_SEED).permutation(len(records))[:_SAMPLE]
-    sample = [records[index] for index in sorted(chosen)]
+    chosen = np.random.default_rng(_SEED).permutation(len(ids))[:_SAMPLE]
+    sample = list(store.records([ids[index] for index in sorted(chosen)]).values())
     pictures = store.vectors([record.id for record in sample])
     tags = [set(record.tags) for record in sample]
     unrelated = np.array([[not (a & b) for b in tags] for a in tags])

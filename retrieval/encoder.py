@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # What published files may leave out, for no vector depends on it.
 _UNUSED = ("position_ids", "logit_scale", "logit_bias", "mask_token", "pooler.dense.weight", "pooler.dense.bias")
 _SMALLEST = 4  # pixels
-WORD_STRATEGIES = ("semantic", "hybrid")  # what compares a prompt with pictures
+WORD_STRATEGIES = ("semantic", "keyword", "hybrid")  # whose score compares a prompt with pictures
 
 
 def own_device(module: torch.nn.Module) -> torch.device:
@@ -74,7 +74,7 @@ class StyleEncoder:
         if strategy in WORD_STRATEGIES and not self.reads_text:
             raise ValueError(
                 f"strategy {strategy} compares the prompt with pictures, and encoder {self.name} "
-                f"({self._family.title}) reads pictures alone: choose strategy image or keyword, or an encoder that "
+                f"({self._family.title}) reads pictures alone: choose strategy image, or an encoder that "
                 "reads words too (CLIP, SigLIP) with update set to rebuild."
             )
 
@@ -111,8 +111,8 @@ class StyleEncoder:
         if self._words is None:
             raise ValueError(
                 f"encoder {self.name} ({self._family.title}) reads pictures alone and has no vector for words: choose "
-                "strategy image or keyword, or an encoder that reads words too (CLIP, SigLIP) with update set to "
-                "rebuild."
+                "strategy image without words to avoid, or an encoder that reads words too (CLIP, SigLIP) with update "
+                "set to rebuild."
             )
         return self._words
 
@@ -132,9 +132,6 @@ class StyleEncoder:
     def _image_processor(self) -> Any:
         described = self.path.is_dir() and (self.path / "preprocessor_config.json").is_file()
         return self._family.image_processor(self.path if described else None, self._model.config)
-
-
-ClipEncoder = StyleEncoder  # its name in ingest and search, from before it read other families
 
 
 def load_encoder(name: str, path: Path, config_of: Callable[[Any], Any] | None = None) -> Any:

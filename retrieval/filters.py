@@ -7,11 +7,6 @@ from .records import StyleRecord
 _FIELDS = ("tag", "license", "licence", "folder", "name")
 
 
-def matches(record: StyleRecord, terms: list[tuple[bool, str, str]]) -> bool:
-    """Tell whether a record passes every term."""
-    return all(_holds(record, name, value) == wanted for wanted, name, value in terms)
-
-
 def parse_filter(text: str) -> list[tuple[bool, str, str]]:
     """Return (wanted, field, value) a term. Terms are joined by and; a leading minus negates; values with spaces are
     quoted.
@@ -30,15 +25,23 @@ def parse_filter(text: str) -> list[tuple[bool, str, str]]:
                 f"filter term {word!r} is not understood: write field:value, or -field:value to exclude, "
                 f"with a field of {', '.join(_FIELDS)}."
             )
-        terms.append((not word.startswith("-"), name, value.lower()))
+        terms.append((not word.startswith("-"), "licence" if name == "license" else name, value.lower()))
     return terms
 
 
-def _holds(record: StyleRecord, name: str, value: str) -> bool:
-    if name == "tag":
-        return value in record.tags
-    if name in ("license", "licence"):
-        return record.licence.lower().startswith(value)
-    if name == "folder":
-        return any(value in path.lower().replace("\\", "/").split("/")[:-1] for path in record.files)
-    return value in record.name.lower()
+def labels(record: StyleRecord) -> dict[str, list[str]]:
+    """Return field -> the values by which a filter finds the record."""
+    folders = {part for path in record.files for part in path.lower().replace("\\", "/").split("/")[:-1] if part}
+    return {
+        "tag": list(record.tags),
+        "licence": [record.licence.lower()],
+        "folder": sorted(folders),
+        "name": [record.name.lower()],
+    }
+
+
+def holds(field: str, label: str, value: str) -> bool:
+    """Tell whether one label of a record is what a term asks for."""
+    if field == "licence":
+        return label.startswith(value)
+    return value in label if field == "name" else label == value

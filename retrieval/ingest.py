@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import numpy as np
 from PIL import Image
 
 from .calibration import measure_background
-from .encoder import ClipEncoder
+from .encoder import StyleEncoder
 from .reader import content_id, find_pictures, open_picture, read_description
 from .records import IngestReport, SourceFile, StyleRecord
 from .store import StyleStore
 
 _BATCH_PIXELS = 50_000_000  # decoded pictures that wait to be embedded together: 150 MB
+_DESCRIBED = 500  # new descriptions that are stored together
 UPDATES = ("sync", "add", "rebuild", "open")
 PICTURES = "pictures"  # where a knowledge base keeps the pictures that came as IMAGE and have no file of their own
 
@@ -26,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 def ingest(
     store: StyleStore,
-    encoder: ClipEncoder,
+    encoder: StyleEncoder,
     sources: Sequence[Path],
     update: str,
     on_progress: Progress = lambda done, total: None,
@@ -39,13 +41,13 @@ def ingest(
     """
     start = time.perf_counter()
     report = IngestReport()
-    if update != "open":
-        kept = store.folder / PICTURES
-        files = list(find_pictures([*sources, *([kept] if kept.is_dir() and any(kept.iterdir()) else [])]))
-        if update == "rebuild":
-            store.clear()
-        store.require_encoder(encoder.identity)
-        _Ingest(store, encoder, report, on_progress).run(files, drop=update == "sync")
+    if update == "open":
+        store.require_current()
+        with suppress(TimeoutError):  # the one who is writing now will do it
+            store.publish(wait=0)
+    else:
+        with store.writing():
+            _update(store, encoder, sources, update, report, on_progress)
     report.total = len(store)
     if report.failed and not report.total:
         first = report.failed[0]
@@ -55,6 +57,24 @@ def ingest(
         )
     report.seconds = round(time.perf_counter() - start, 3)
     return report
+
+
+def _update(
+    store: StyleStore,
+    encoder: StyleEncoder,
+    sources: Sequence[Path],
+    update: str,
+    report: IngestReport,
+    on_progress: Progress,
+) -> None:
+    kept = store.folder / PICTURES
+    files = list(find_pictures([*sources, *([kept] if kept.is_dir() and any(kept.iterdir()) else [])]))
+    if update == "rebuild":
+        store.clear()
+    store.require_current()
+    store.require_encoder(encoder.identity)
+    _Ingest(store, encoder, report, on_progress).run(files, drop=update == "sync")
+    store.publish()
 
 
 def keep_picture(store: StyleStore, image: Image.Image, caption: str, tags: Sequence[str]) -> Path:
@@ -91,17 +111,20 @@ def keep_encodings(
 
 
 class _Ingest:
-    """One run. Pictures wait in `_batch` until there are enough to embed together."""
+    """One run. Pictures wait in `_batch` until there are enough to embed together, new descriptions in `_described`."""
 
-    def __init__(self, store: StyleStore, encoder: ClipEncoder, report: IngestReport, on_progress: Progress) -> None:
+    def __init__(self, store: StyleStore, encoder: StyleEncoder, report: IngestReport, on_progress: Progress) -> None:
         self._store = store
         self._encoder = encoder
         self._report = report
         self._on_progress = on_progress
-        self._records = dict(store.records())
-        self._owner = {path: record.id for record in self._records.values() for path in record.files}
+        stored = store.files()
+        self._stamps = {path: stamp for path, (_, stamp) in stored.items()}
+        self._owner = {path: id for path, (id, _) in stored.items()}
+        self._records: dict[str, StyleRecord | None] = {}  # those that this run had to do with; None: not stored
         self._batch: dict[str, tuple[StyleRecord, Image.Image]] = {}
         self._batch_pixels = 0
+        self._described: dict[str, StyleRecord] = {}
 
     def run(self, files: Sequence[SourceFile], drop: bool) -> None:
         revision = self._store.revision
@@ -109,17 +132,20 @@ class _Ingest:
             self._read(file)
             if len(self._batch) >= self._encoder.batch_size or self._batch_pixels > _BATCH_PIXELS:
                 self._flush()
+            if len(self._described) >= _DESCRIBED:
+                self._flush_described()
             self._on_progress(done, len(files))
         self._flush()
         if drop:
             self._drop_vanished({file.path for file in files})
+        self._flush_described()
         origin = self._store.origin
         if origin and (origin.revision != revision or not origin.background):  # none after an interrupted run
             self._store.set_background(measure_background(self._store, self._encoder))
 
     def _read(self, file: SourceFile) -> None:
         owner = self._owner.get(file.path)
-        if owner and self._records[owner].files[file.path] == file.stamp:
+        if owner and self._stamps[file.path] == file.stamp:
             self._report.unchanged += 1
             return
         try:
@@ -129,22 +155,27 @@ class _Ingest:
             self._report.failed.append({"file": file.path, "reason": str(error)})
             return
         id = content_id(image)
-        if owner and owner != id:
-            self._detach(owner, file.path)
-        known = self._batch[id][0] if id in self._batch else self._records.get(id)
+        if owner and owner != id and self._detach(owner, file.path):
+            self._store.remove([owner])
+        known = self._record(id)
         files = {
             file.path: file.stamp,
             **{p: stamp for p, stamp in (known.files if known else {}).items() if p != file.path},
         }
         record = StyleRecord(id, file.name, caption, tags, licence, image.width, image.height, files)
-        self._owner[file.path] = id
+        self._owner[file.path], self._stamps[file.path] = id, file.stamp
         if known is None or id in self._batch:
             self._batch[id] = (record, image)
             self._batch_pixels += image.width * image.height
         else:
-            self._store.replace_metadata(record)
+            self._described[id] = record
         self._records[id] = record
         self._count(owner, known)
+
+    def _record(self, id: str) -> StyleRecord | None:
+        if id not in self._records:
+            self._records[id] = self._store.records([id]).get(id)
+        return self._records[id]
 
     def _count(self, owner: str | None, known: StyleRecord | None) -> None:
         if owner:
@@ -162,20 +193,26 @@ class _Ingest:
         self._batch.clear()
         self._batch_pixels = 0
 
-    def _detach(self, id: str, path: str) -> None:
-        """A file no longer shows this picture: forget the file, and the picture with its last one."""
-        record = self._records[id]
+    def _flush_described(self) -> None:
+        if self._described:
+            self._store.replace_metadata(list(self._described.values()))
+            self._described.clear()
+
+    def _detach(self, id: str, path: str) -> bool:
+        """A file no longer shows this picture: forget the file. Tell whether it was the picture's last one."""
+        record = self._record(id)
+        assert record is not None
         files = {other: stamp for other, stamp in record.files.items() if other != path}
         if files:
             self._records[id] = replace(record, files=files)
-            self._store.replace_metadata(self._records[id])
-        else:
-            del self._records[id]
-            self._store.remove([id])
+            self._described[id] = replace(record, files=files)
+            return False
+        self._records[id] = None
+        self._described.pop(id, None)
+        return True
 
     def _drop_vanished(self, present: set[str]) -> None:
         vanished = [path for path in self._owner if path not in present]
-        for path in vanished:
-            before = len(self._records)
-            self._detach(self._owner[path], path)
-            self._report.removed += before - len(self._records)
+        dropped = [self._owner[path] for path in vanished if self._detach(self._owner[path], path)]
+        self._report.removed += len(dropped)
+        self._store.remove(dropped)

@@ -1,7 +1,5 @@
 """The things that retrieval hands around. Plain data."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,16 +40,6 @@ class StyleRecord:
     def text(self) -> str:
         """Everything about the picture that words can match: name, caption, tags."""
         return " ".join([self.name, self.caption, *self.tags])
-
-    def to_metadata(self) -> dict[str, Any]:
-        """Chroma stores flat values alone, so lists and dicts go in as JSON."""
-        plain = {key: getattr(self, key) for key in ("name", "caption", "licence", "width", "height")}
-        return plain | {"tags": json.dumps(self.tags), "files": json.dumps(self.files)}
-
-    @classmethod
-    def from_metadata(cls, id: str, metadata: Mapping[str, Any]) -> "StyleRecord":
-        unpacked = {"tags": tuple(json.loads(metadata["tags"])), "files": json.loads(metadata["files"])}
-        return cls(id=id, **{**metadata, **unpacked})
 
 
 @dataclass(frozen=True)

@@ -1,60 +1,78 @@
-"""One knowledge base on disk: records and vectors in Chroma, and what made them. The only user of chromadb."""
+"""One knowledge base on disk: adds, removes and finds. Joins the database, the published snapshot, and the engine."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from .origin import ORIGIN_FILE, Origin, read_origin
+from .database import FILE, Database
+from .filters import labels
+from .index import SETTINGS, read_choice
+from .origin import Origin, pack_version, to_origin
 from .records import StyleRecord
+from .snapshot import Place, is_stale, open_view, pages_after, publish
+from .view import View
 
-if TYPE_CHECKING:
-    import chromadb
-
-_COLLECTION = "styles"
 _ENCODINGS = "encodings"
-_PAGE = 1000
+_LOCK = "write.lock"
+_WAIT = 60.0  # seconds for another writer to end
+# What version 0.1.0 left: its own note, and Chroma as the only place of records and vectors.
+_BEFORE = ("knowledge_base.json", "chroma")
 
 
 class StyleStore:
-    """A folder that holds one knowledge base. Opening makes the folder; nothing else is written before `add`."""
+    """A folder that holds one knowledge base. Opening makes the folder and an empty database.
+
+    One process at a time writes, inside `writing`; any number read, and see what was committed at their next look.
+    """
 
     def __init__(self, folder: Path) -> None:
-        import chromadb
-        from chromadb.config import Settings
-
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.name = folder.name
-        settings = Settings(anonymized_telemetry=False)
-        self._client = chromadb.PersistentClient(str(folder / "chroma"), settings=settings)
-        self._records: dict[str, StyleRecord] = {}
-        self._records_revision = -1
-
-    @property
-    def _collection(self) -> chromadb.Collection:
-        """Looked up at each use, for a rebuild elsewhere in the process puts a new one in its place."""
-        return self._client.get_or_create_collection(
-            _COLLECTION, metadata={"hnsw:space": "cosine"}, embedding_function=None
-        )
+        self._database = Database(folder / FILE)
+        self._place = Place(self._database, folder, read_choice(folder.parent / SETTINGS, folder.name))
+        self._writer = FileLock(folder / _LOCK, thread_local=False)
+        self._busy = threading.RLock()
+        self._view = View()
+        self._published: Sequence[object] = ()  # which snapshot the view is of
+        self._revision = -1  # and how far it has come since: revision, last key, last removal
+        self._key = self._removal = 0
 
     @property
     def revision(self) -> int:
-        """Counts committed changes; 0 while the knowledge base is empty."""
-        origin = self.origin
-        return origin.revision if origin else 0
+        """Counts committed changes; 0 before the first."""
+        return self._database.meta().get("revision", 0)
 
     @property
     def origin(self) -> Origin | None:
         """What made this knowledge base; None while it is empty."""
-        return read_origin(self.folder)
+        return to_origin(self._database.meta())
+
+    @contextmanager
+    def writing(self, wait: float = _WAIT) -> Iterator[None]:
+        """Be the one writer. The operating system frees the lock of a process that ends, however it does.
+
+        Raises TimeoutError when another writer does not end within `wait` seconds.
+        """
+        try:
+            self._writer.acquire(timeout=wait)
+        except Timeout:
+            raise TimeoutError(
+                f"knowledge base '{self.name}' is being written by another process, for more than {wait:g} seconds: "
+                "wait for it to end, then run again."
+            ) from None
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def require_encoder(self, identity: str) -> None:
         """Raise ValueError unless the vectors stored here came from the same weights, under whatever name."""
@@ -65,43 +83,90 @@ class StyleStore:
                 f"picture), and {identity} is chosen: choose the same encoder, or set update to rebuild."
             )
 
-    def __len__(self) -> int:
-        return self._collection.count()
+    def require_current(self) -> None:
+        """Raise ValueError for a knowledge base of version 0.1.0, which had no database."""
+        if (self.folder / _BEFORE[0]).is_file():
+            raise ValueError(
+                f"knowledge base '{self.name}' was made by an earlier version, which kept its records elsewhere: set "
+                "update to rebuild, once."
+            )
 
-    def records(self) -> dict[str, StyleRecord]:
-        """Return every record by id, in the order of ids; read anew after any committed change."""
-        if self._records_revision != self.revision:
-            self._records = dict(sorted((record.id, record) for record in self._read_records()))
-            self._records_revision = self.revision
-        return self._records
+    def __len__(self) -> int:
+        return self._database.count()
+
+    def ids(self, limit: int = -1) -> list[str]:
+        """Return the ids in order, all or the first few."""
+        return self._database.ids(limit)
+
+    def files(self) -> dict[str, tuple[str, list[int]]]:
+        """Return path -> (id, stamp) of every file that shows a stored picture."""
+        return {path: (id, stamp) for id, files in self._database.files() for path, stamp in files.items()}
+
+    def records(self, ids: Sequence[str] | None = None) -> dict[str, StyleRecord]:
+        """Return records by id, in the order of `ids` (those that are not here are left out), or all, ordered by id."""
+        found = {record.id: record for record in self._database.records(ids)}
+        return found if ids is None else {id: found[id] for id in ids if id in found}
+
+    def vectors(self, ids: Sequence[str]) -> np.ndarray:
+        """Return the stored vectors, (N, D) float32, in the order of `ids`."""
+        rows = self._database.vectors(ids)
+        return np.stack([rows[id] for id in ids])
 
     def add(self, records: Sequence[StyleRecord], vectors: np.ndarray, encoder: str) -> None:
         """Store records with their vectors, (N, D) float32 of unit length; an id that exists is replaced."""
-        self._collection.upsert(
-            ids=[record.id for record in records],
-            embeddings=list(vectors.astype(np.float32)),
-            metadatas=[record.to_metadata() for record in records],
-        )
-        origin = self.origin or Origin(encoder, vectors.shape[1])
-        self._commit(origin)
+        with self._change():
+            self._database.insert(records, vectors)
+            if not self.origin:
+                made = {"encoder": encoder, "dimension": vectors.shape[1], "pack": pack_version()}
+                self._database.set_meta(**made)
 
-    def replace_metadata(self, record: StyleRecord) -> None:
-        """Store what is new about a picture whose pixels, and so its vector, are the same."""
-        self._collection.update(ids=[record.id], metadatas=[record.to_metadata()])
-        self._commit()
+    def replace_metadata(self, records: Sequence[StyleRecord]) -> None:
+        """Store what is new about pictures whose pixels, and so their vectors, are the same."""
+        with self._change():
+            known = self.records([record.id for record in records])
+            for record in records:
+                if _seen_by_search(record) == _seen_by_search(known[record.id]):
+                    self._database.set_files(record)
+                else:
+                    self._database.insert([record], self.vectors([record.id]))
 
     def remove(self, ids: Sequence[str]) -> None:
-        for page in _pages(ids):
-            self._collection.delete(ids=page)
+        with self._change():
+            self._database.remove(ids)
         for path in [path for id in ids for path in self.folder.glob(f"{_ENCODINGS}/*/{id}.npy")]:
             path.unlink()
-        self._commit()
 
     def clear(self) -> None:
-        """Remove everything, what made it included."""
-        self._client.delete_collection(self._collection.name)
-        shutil.rmtree(self.folder / _ENCODINGS, ignore_errors=True)
-        (self.folder / ORIGIN_FILE).unlink(missing_ok=True)
+        """Remove everything, what made it included. The next snapshot replaces the one that is published."""
+        with self.writing():
+            with self._change():
+                meta = self._database.meta()
+                kept = {name: meta[name] for name in ("revision", "snapshot", "collection", "engine") if name in meta}
+                self._database.clear()
+                self._database.set_meta(**kept, emptied=meta.get("revision", 0))
+            shutil.rmtree(self.folder / _ENCODINGS, ignore_errors=True)
+            (self.folder / _BEFORE[0]).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / _BEFORE[1], ignore_errors=True)
+
+    def set_background(self, background: dict[str, list[float]]) -> None:
+        origin = self.origin
+        if origin and origin.background != background:
+            with self._change():
+                self._database.set_meta(background=background)
+
+    def publish(self, wait: float = _WAIT) -> None:
+        """Bring the index up to date when enough has changed. Searches are right without; this makes them fast."""
+        with self.reading() as view:
+            due = is_stale(view)
+        if due:
+            with self.writing(wait), self.reading() as view:
+                publish(self._place, view)
+
+    @contextmanager
+    def reading(self) -> Iterator[View]:
+        """Search what is committed now. One thread at a time."""
+        with self._busy:
+            yield self._refreshed()
 
     def encoding(self, encoder: str, id: str) -> np.ndarray | None:
         """Return what `keep_encoding` stored of a picture, or None. encoder: the id of what encoded it."""
@@ -120,49 +185,33 @@ class StyleStore:
     def _encoding_path(self, encoder: str, id: str) -> Path:
         return self.folder / _ENCODINGS / encoder / f"{id}.npy"
 
-    def set_background(self, background: dict[str, list[float]]) -> None:
-        origin = self.origin
-        if origin and origin.background != background:
-            origin.background = background
-            self._commit(origin)
+    def _refreshed(self) -> View:
+        """Return the view, brought up to what is committed; all of it comes from one state of the database."""
+        with self._database.transaction(write=False):
+            meta = self._database.meta()
+            published = [meta.get(name) for name in ("snapshot", "through", "engine", "emptied")]
+            if published != self._published:
+                self._view.close()
+                self._view = open_view(self._place, meta)
+                self._published = published
+                self._revision, self._key, self._removal = -1, self._view.last_key, 0
+            if self._revision != meta.get("revision", 0):
+                for rows in pages_after(self._database, self._key):
+                    self._view.extend(rows)
+                    self._key = rows[-1][0]
+                for removal, key in self._database.removed_after(self._removal):
+                    self._view.forget(key)
+                    self._removal = removal
+                self._revision = meta.get("revision", 0)
+        return self._view
 
-    def nearest(self, vector: np.ndarray, count: int) -> list[tuple[str, float]]:
-        """Return (id, cosine) of the nearest pictures to a unit vector, best first; ties break by id."""
-        count = min(count, len(self))
-        if not count:
-            return []
-        found = self._collection.query(
-            query_embeddings=[vector.astype(np.float32)], n_results=count, include=["distances"]
-        )
-        pairs = zip(found["ids"][0], (found["distances"] or [[]])[0], strict=True)
-        return sorted(((id, 1.0 - float(distance)) for id, distance in pairs), key=lambda pair: (-pair[1], pair[0]))
-
-    def vectors(self, ids: Sequence[str]) -> np.ndarray:
-        """Return the stored vectors, (N, D) float32, in the order of `ids`."""
-        rows: dict[str, np.ndarray] = {}
-        for page in _pages(ids):
-            found = self._collection.get(ids=page, include=["embeddings"])
-            rows.update(zip(found["ids"], np.asarray(found["embeddings"], dtype=np.float32), strict=True))
-        return np.stack([rows[id] for id in ids])
-
-    def _read_records(self) -> Iterator[StyleRecord]:
-        for offset in range(0, len(self), _PAGE):
-            found = self._collection.get(limit=_PAGE, offset=offset, include=["metadatas"])
-            for id, metadata in zip(found["ids"], found["metadatas"] or [], strict=True):
-                yield StyleRecord.from_metadata(id, metadata)
-
-    def _commit(self, origin: Origin | None = None) -> None:
-        """Count a change. The file is replaced whole, so that a crash leaves the old or the new one."""
-        origin = origin or self.origin
-        if not origin:
-            return
-        origin.revision += 1
-        path = self.folder / ORIGIN_FILE
-        fresh = path.with_suffix(".tmp")
-        fresh.write_text(json.dumps(asdict(origin), indent=1), encoding="utf-8")
-        os.replace(fresh, path)
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """One transaction of the one writer, counted."""
+        with self.writing(), self._database.transaction():
+            yield
+            self._database.set_meta(revision=self.revision + 1)
 
 
-def _pages(ids: Sequence[str]) -> Iterator[list[str]]:
-    for at in range(0, len(ids), _PAGE):
-        yield list(ids[at : at + _PAGE])
+def _seen_by_search(record: StyleRecord) -> tuple[object, ...]:
+    return record.text, labels(record)

@@ -29,4 +29,4 @@ def test_loading_imports_neither_diffusers_transformers_nor_chromadb(tmp_path: P
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=server_environment({}))
     assert done.returncode == 0, done.stderr
     imported = set(done.stdout.splitlines()[-1].split())
-    assert not imported & {"diffusers", "transformers", "chromadb", "bm25s", "cv2", "huggingface_hub", "accelerate"}
+    assert not imported & {"diffusers", "transformers", "chromadb", "cv2", "huggingface_hub", "accelerate"}

@@ -15,7 +15,7 @@ def test_it_loads_under_an_awkward_folder_name_without_a_warning(comfy_server: C
 def test_nothing_heavy_is_imported_before_a_node_runs(comfy_server: ComfyServer) -> None:
     """ComfyUI imports transformers itself; tests/nodes/test_loading.py shows that we do not."""
     loaded = set(comfy_server.get_json("/probe/modules"))
-    assert not loaded & {"diffusers", "chromadb", "bm25s", "cv2"}
+    assert not loaded & {"diffusers", "chromadb", "cv2"}
 
 
 def test_it_adds_at_most_three_tenths_of_a_second_to_the_start(comfy_server: ComfyServer) -> None:

@@ -1,0 +1,145 @@
+"""The truth about one knowledge base: records and vectors in SQLite. Knows nothing of how they are searched.
+
+Each change is one transaction in write-ahead mode, so that a process that is killed leaves all of it or none, and
+readers in other processes see it at their next look. A key is given once and never again: a record whose text changes
+gets a new one. So what was added since is what has a higher key, and what an index has to forget is in `removed`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .records import StyleRecord
+
+FILE = "styles.sqlite"
+_PAGE = 500  # parameters a statement; SQLite before 3.32 allows 999
+_WAIT = 30.0  # seconds for another process's commit to end
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS styles (
+    key INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, caption TEXT NOT NULL,
+    tags TEXT NOT NULL, licence TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, files TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS vectors (key INTEGER PRIMARY KEY, vector BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS removed (seq INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+_COLUMNS = "id, name, caption, tags, licence, width, height, files"
+
+
+class Database:
+    """One SQLite file. Any thread may call; writers of several processes are kept apart by the store's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")  # what was reported as stored outlives a power cut as well
+        self._db.executescript(_SCHEMA)
+
+    @contextmanager
+    def transaction(self, write: bool = True) -> Iterator[None]:
+        """Everything inside is committed together, or, when reading, comes from one state."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def meta(self) -> dict[str, Any]:
+        return {name: json.loads(value) for name, value in self._read("SELECT name, value FROM meta")}
+
+    def set_meta(self, **values: Any) -> None:
+        rows = [(name, json.dumps(value)) for name, value in values.items()]
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def count(self) -> int:
+        return self._read("SELECT count(*) FROM styles")[0][0]
+
+    def ids(self, limit: int = -1) -> list[str]:
+        return [id for (id,) in self._read("SELECT id FROM styles ORDER BY id LIMIT ?", (limit,))]
+
+    def files(self) -> Iterator[tuple[str, dict[str, list[int]]]]:
+        """Yield (id, path -> stamp) of every record."""
+        return ((id, json.loads(files)) for id, files in self._read("SELECT id, files FROM styles"))
+
+    def records(self, ids: Sequence[str] | None = None) -> Iterator[StyleRecord]:
+        """Yield the records of some ids, in no order, or all of them by id."""
+        if ids is None:
+            yield from map(_record, self._read(f"SELECT {_COLUMNS} FROM styles ORDER BY id"))
+        else:
+            yield from map(_record, self._read_pages(f"SELECT {_COLUMNS} FROM styles WHERE id IN", ids))
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        query = "SELECT id, vector FROM styles JOIN vectors USING (key) WHERE id IN"
+        return {id: np.frombuffer(blob, dtype="<f4") for id, blob in self._read_pages(query, ids)}
+
+    def rows_after(self, key: int, limit: int) -> list[tuple[int, StyleRecord, bytes]]:
+        """Return (key, record, vector) of what came after a key, in order."""
+        query = (
+            f"SELECT {_COLUMNS}, key, vector FROM styles JOIN vectors USING (key) WHERE key > ? ORDER BY key LIMIT ?"
+        )
+        return [(row[-2], _record(row[:-2]), row[-1]) for row in self._read(query, (key, limit))]
+
+    def removed_after(self, seq: int) -> list[tuple[int, int]]:
+        """Return (seq, key) of what was removed after the removal `seq`."""
+        return self._read("SELECT seq, key FROM removed WHERE seq > ? ORDER BY seq", (seq,))
+
+    def insert(self, records: Sequence[StyleRecord], vectors: Iterable[np.ndarray]) -> None:
+        self.remove([record.id for record in records])
+        for record, vector in zip(records, vectors, strict=True):
+            marks = ", ".join("?" * 8)
+            added = self._db.execute(f"INSERT INTO styles ({_COLUMNS}) VALUES ({marks})", _row(record))
+            blob = vector.astype("<f4").tobytes()
+            self._db.execute("INSERT INTO vectors VALUES (?, ?)", (added.lastrowid, blob))
+
+    def set_files(self, record: StyleRecord) -> None:
+        self._db.execute("UPDATE styles SET files = ? WHERE id = ?", (json.dumps(record.files), record.id))
+
+    def remove(self, ids: Sequence[str]) -> None:
+        keys = [key for (key,) in self._read_pages("SELECT key FROM styles WHERE id IN", ids)]
+        rows = [(key,) for key in keys]
+        self._db.executemany("INSERT INTO removed (key) VALUES (?)", rows)
+        self._db.executemany("DELETE FROM vectors WHERE key = ?", rows)
+        self._db.executemany("DELETE FROM styles WHERE key = ?", rows)
+
+    def forget_removed(self, through: int) -> None:
+        """Drop the removals of keys up to `through`, which the published snapshot knows."""
+        self._db.execute("DELETE FROM removed WHERE key <= ?", (through,))
+
+    def clear(self) -> None:
+        for table in ("styles", "vectors", "removed", "meta"):
+            self._db.execute(f"DELETE FROM {table}")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+    def _read_pages(self, query: str, values: Sequence[str]) -> Iterator[Any]:
+        for at in range(0, len(values), _PAGE):
+            page = values[at : at + _PAGE]
+            yield from self._read(f"{query} ({', '.join('?' * len(page))})", page)
+
+
+def _row(record: StyleRecord) -> tuple[Any, ...]:
+    tags, files = json.dumps(record.tags, ensure_ascii=False), json.dumps(record.files, ensure_ascii=False)
+    size = (record.width, record.height)
+    return (record.id, record.name, record.caption, tags, record.licence, *size, files)
+
+
+def _record(row: Sequence[Any]) -> StyleRecord:
+    id, name, caption, tags, licence, width, height, files = row
+    return StyleRecord(id, name, caption, tuple(json.loads(tags)), licence, width, height, json.loads(files))

@@ -1,0 +1,70 @@
+"""Chroma, embedded in a folder or as a server (`chroma run`). The only user of chromadb."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+import chromadb
+import numpy as np
+from chromadb.api.client import Client
+from chromadb.api.collection_configuration import CreateCollectionConfiguration, CreateHNSWConfiguration
+from chromadb.config import Settings
+
+from ..index import EngineChoice, as_keys
+
+_PAGE = 2000
+# Measured on 20,000 clustered vectors of 512 numbers: recall@10 was 0.965 at Chroma's own 16 / 100 / 100.
+_GRAPH = CreateHNSWConfiguration(space="cosine", max_neighbors=24, ef_construction=128, ef_search=160)
+
+
+class ChromaIndex:
+    def __init__(self, choice: EngineChoice, folder: Path, collection: str) -> None:
+        self._name = collection
+        self._client = _connect(choice, folder)
+        self._close = weakref.finalize(self, self._client.close)  # Chroma keeps in memory what nobody closes
+        self._collection = self._open()
+
+    def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
+        for at in range(0, len(keys), _PAGE):
+            ids = [str(key) for key in keys[at : at + _PAGE]]
+            self._collection.add(ids=ids, embeddings=vectors[at : at + _PAGE].astype(np.float32))
+
+    def remove(self, keys: np.ndarray) -> None:
+        for at in range(0, len(keys), _PAGE):
+            self._collection.delete(ids=[str(key) for key in keys[at : at + _PAGE]])
+
+    def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
+        queries = list(vectors.astype(np.float32))
+        found = self._collection.query(query_embeddings=queries, n_results=count, include=[])
+        return [as_keys(ids) for ids in found["ids"]]
+
+    def clear(self, keys: np.ndarray) -> None:
+        self._client.delete_collection(self._name)
+        self._collection = self._open()
+
+    def close(self) -> None:
+        self._close()
+
+    def _open(self) -> chromadb.Collection:
+        graph = CreateCollectionConfiguration(hnsw=_GRAPH)
+        return self._client.get_or_create_collection(self._name, configuration=graph, embedding_function=None)
+
+
+def _connect(choice: EngineChoice, folder: Path) -> Client:
+    settings = Settings(anonymized_telemetry=False)
+    if choice.engine == "chroma":
+        return cast("Client", chromadb.PersistentClient(str(folder), settings=settings))
+    address = urlsplit(choice.url)
+    headers = {"x-chroma-token": choice.api_key} if choice.api_key else {}
+    secure = address.scheme == "https"
+    port = address.port or (443 if secure else 8000)
+    try:
+        client = chromadb.HttpClient(address.hostname or "", port, ssl=secure, headers=headers, settings=settings)
+    except ValueError as error:
+        raise ConnectionError(
+            f"the Chroma server {choice.url} of settings.json does not answer: start it, or correct its url."
+        ) from error
+    return cast("Client", client)

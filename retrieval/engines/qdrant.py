@@ -1,0 +1,76 @@
+"""Qdrant, embedded in a folder or as a server. The only user of qdrant_client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ResponseHandlingException
+
+from ..index import EngineChoice, as_keys
+
+_PAGE = 500
+# A folder can be opened once; the stores of one process, an older and a newer, share what they opened.
+_opened: WeakValueDictionary[str, QdrantClient] = WeakValueDictionary()
+
+
+class QdrantIndex:
+    def __init__(self, choice: EngineChoice, folder: Path, collection: str) -> None:
+        self._name = collection
+        self._client = _connect(choice, folder)
+        try:
+            self._exists = self._client.collection_exists(collection)
+        except ResponseHandlingException as error:
+            raise ConnectionError(
+                f"the Qdrant server {choice.url} of settings.json does not answer: start it, or correct its url."
+            ) from error
+
+    def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
+        if not self._exists:
+            size = models.VectorParams(size=vectors.shape[1], distance=models.Distance.COSINE)
+            self._client.create_collection(self._name, vectors_config=size)
+            self._exists = True
+        for at in range(0, len(keys), _PAGE):
+            page = zip(keys[at : at + _PAGE].tolist(), vectors[at : at + _PAGE].tolist(), strict=True)
+            points = [models.PointStruct(id=key, vector=vector) for key, vector in page]
+            self._client.upsert(self._name, points, wait=True)
+
+    def remove(self, keys: np.ndarray) -> None:
+        if self._exists and len(keys):
+            self._client.delete(self._name, models.PointIdsList(points=keys.tolist()), wait=True)
+
+    def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
+        if not self._exists:
+            return [as_keys([]) for _ in vectors]
+        asked = [models.QueryRequest(query=vector, limit=count) for vector in vectors.tolist()]
+        return [
+            as_keys([point.id for point in found.points])
+            for found in self._client.query_batch_points(self._name, asked)
+        ]
+
+    def clear(self, keys: np.ndarray) -> None:
+        if self._exists:
+            self._client.delete_collection(self._name)
+            self._exists = False
+
+    def close(self) -> None:
+        """Let go of the client, which closes itself with its last user."""
+        self.__dict__.pop("_client", None)
+
+
+def _connect(choice: EngineChoice, folder: Path) -> QdrantClient:
+    if choice.url:
+        return QdrantClient(url=choice.url, api_key=choice.api_key, check_compatibility=False)
+    if opened := _opened.get(str(folder)):
+        return opened
+    try:
+        # ComfyUI calls from more than one thread, one at a time.
+        _opened[str(folder)] = client = QdrantClient(path=str(folder), force_disable_check_same_thread=True)
+        return client
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"embedded Qdrant serves one process at a time and {folder} is open in another: end that one, or name a "
+            "Qdrant server's url in settings.json."
+        ) from error

@@ -1,0 +1,131 @@
+"""What a vector engine has to do, and which one a knowledge base uses. Knows no record and no engine's own calls.
+
+An engine proposes; the store works out each cosine from its own vectors. So an engine may be approximate, quantised, or
+a moment behind, and the scores stay the same whichever it is.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+SETTINGS = "settings.json"
+DEFAULT = "*"  # the entry for knowledge bases that have none of their own
+
+# Engine -> what it imports, and the package on PyPI that brings it.
+_NEEDS = {
+    "chroma": ("chromadb", "chromadb"),
+    "chroma-server": ("chromadb", "chromadb"),
+    "qdrant": ("qdrant_client", "qdrant-client"),
+    "langchain": ("langchain_core", "langchain-core"),
+}
+
+
+class StyleIndex(Protocol):
+    """Vectors of unit length under whole-number keys, which are not there yet when they are added."""
+
+    def add(self, keys: np.ndarray, vectors: np.ndarray) -> None: ...
+
+    def remove(self, keys: np.ndarray) -> None: ...
+
+    def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
+        """Return, for each row of `vectors`, at most `count` keys, (n,) int64, the nearest first."""
+        ...
+
+    def clear(self, keys: np.ndarray) -> None:
+        """Remove everything; `keys`: what that is, for an engine that has no way to say everything."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """An entry of settings.json.
+
+    api_key_env: an environment variable. factory, options: see `engines.langchain`. in_folder: the store that factory
+    makes keeps its data in the folder it is given.
+    """
+
+    engine: str = "chroma"
+    url: str = ""
+    api_key_env: str = ""
+    factory: str = ""
+    in_folder: bool = False
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if self.engine not in _NEEDS:
+            raise ValueError(f"engine '{self.engine}' does not exist: choose one of {', '.join(_NEEDS)}.")
+        if self.engine == "chroma-server" and not self.url:
+            raise ValueError("engine chroma-server has no url: write its url, such as http://127.0.0.1:8000.")
+        if self.engine == "langchain" and ":" not in self.factory:
+            raise ValueError(f"factory '{self.factory}' names no function: write it as package.module:function.")
+
+    @property
+    def identity(self) -> str:
+        """Changes when the vectors lie elsewhere, so that they have to be brought there."""
+        return " ".join(filter(None, (self.engine, self.url, self.factory)))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the engine keeps its data in a folder of ours, and not in a service that processes share."""
+        return self.engine == "chroma" or (not self.url and self.engine == "qdrant") or self.in_folder
+
+    @property
+    def api_key(self) -> str | None:
+        if not self.api_key_env:
+            return None
+        if self.api_key_env not in os.environ:
+            raise ValueError(
+                f"environment variable {self.api_key_env}, which {SETTINGS} names for the key of {self.engine}, is not "
+                "set: set it and restart."
+            )
+        return os.environ[self.api_key_env]
+
+
+def read_choice(file: Path, name: str) -> EngineChoice:
+    """Return what settings.json says about a knowledge base: `{"engines": {"name or *": {"engine": ...}}}`."""
+    if not file.is_file():
+        return EngineChoice()
+    try:
+        engines = json.loads(file.read_text(encoding="utf-8")).get("engines", {})
+        entry = engines.get(name, engines.get(DEFAULT, {}))
+        known = {option.name for option in fields(EngineChoice)}
+        if unknown := set(entry) - known:
+            raise ValueError(f"'{min(unknown)}' is not known; an engine has {', '.join(sorted(known))}.")
+        return EngineChoice(**entry)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{file}, engine of knowledge base '{name}': {error}") from error
+
+
+def open_index(choice: EngineChoice, folder: Path, collection: str) -> StyleIndex:
+    """Open the engine. folder: for one that keeps its data in ours. collection: its name in one that is shared."""
+    module, package = _NEEDS[choice.engine]
+    if importlib.util.find_spec(module) is None:
+        raise ImportError(
+            f"engine {choice.engine} needs the package {module}, which is not installed: run `python -m pip install "
+            f"{package}` and restart, or choose another engine in {SETTINGS}."
+        )
+    if choice.engine in ("chroma", "chroma-server"):
+        from .engines.chroma import ChromaIndex
+
+        return ChromaIndex(choice, folder, collection)
+    if choice.engine == "qdrant":
+        from .engines.qdrant import QdrantIndex
+
+        return QdrantIndex(choice, folder, collection)
+    from .engines.langchain import LangChainIndex
+
+    return LangChainIndex(choice, folder, collection)
+
+
+def as_keys(found: Sequence[Any]) -> np.ndarray:
+    return np.array([int(key) for key in found], dtype=np.int64)

@@ -1,0 +1,148 @@
+"""Published states of a knowledge base in the form that is searched: a folder each, `index/<number>`, never changed.
+
+Readers in any process may have one open while the next is made. What the pointer in SQLite names is whole, for it is
+written last; a folder that a killed process left half made is named by nothing, and swept away by the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .database import Database
+from .index import EngineChoice, StyleIndex, open_index
+from .segment import Row, Segment
+from .view import View
+
+FOLDER = "index"
+_ENGINE = "engine"
+_PAGE = 500
+_STALE = 0.02  # of the rows: so many changes are searched one by one before the next snapshot is made
+_SAMPLE = 16  # rows that must find themselves at opening
+_NEIGHBOURS = 8  # among how many a row has to find itself
+
+log = logging.getLogger("style_pack.retrieval")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A knowledge base's database, its folder, and the engine chosen for it."""
+
+    database: Database
+    folder: Path
+    choice: EngineChoice
+
+    def snapshot(self, number: int) -> Path:
+        return self.folder / FOLDER / str(number)
+
+    def index(self, number: int, collection: str) -> StyleIndex:
+        return open_index(self.choice, self.snapshot(number) / _ENGINE, collection)
+
+
+def open_view(place: Place, meta: dict[str, Any]) -> View:
+    """Open the published snapshot, if there is one that this engine made; without, every row counts as added since."""
+    if meta.get("engine") != place.choice.identity or not meta.get("through"):
+        return View()
+    segment = Segment.open(place.snapshot(meta["snapshot"]))
+    index = place.index(meta["snapshot"], meta["collection"])
+    lost = np.array(meta["lost"], dtype=np.int64)
+    sample = np.linspace(0, len(segment) - 1, min(_SAMPLE, len(segment))).astype(np.int64)
+    sample = np.setdiff1d(sample, segment.rows_of(lost))
+    if missing := len(_unfound(index, segment.keys[sample], segment.vectors[sample])):
+        log.warning("%s: the index misses %d of %d pictures and is made anew", place.folder.name, missing, len(sample))
+        index.close()
+        return View()
+    return View(segment, index, lost)
+
+
+def is_stale(view: View) -> bool:
+    """Tell whether there is enough to take in, or nothing published yet, that the next snapshot is due."""
+    return view.changes > _STALE * len(view.snapshot_keys)
+
+
+def publish(place: Place, view: View) -> None:
+    """Make the next snapshot of what is in the database, and name it. For the one who holds the writer's lock."""
+    meta = place.database.meta()
+    goes_on = len(view.snapshot_keys) > 0 and not meta.get("publishing")
+    number = meta.get("snapshot", 0) + 1
+    shutil.rmtree(place.folder / FOLDER / str(number), ignore_errors=True)
+    place.snapshot(number).mkdir(parents=True)
+    segment = Segment.build(list(chain.from_iterable(pages_after(place.database, 0))))
+    segment.save(place.snapshot(number))
+    collection = meta["collection"] if goes_on else _collection(place.folder.name)
+    if goes_on and place.choice.is_local:
+        shutil.copytree(place.snapshot(number - 1) / _ENGINE, place.snapshot(number) / _ENGINE)
+    with place.database.transaction():
+        place.database.set_meta(publishing=True)  # a shared index that is left half changed is not gone on with
+    index = place.index(number, collection)
+    _bring(index, segment, view.snapshot_keys if goes_on else np.zeros(0, dtype=np.int64))
+    lost = _repair(index, segment)
+    index.close()
+    through = int(segment.keys[-1]) if len(segment) else 0
+    with place.database.transaction():
+        named = {"snapshot": number, "through": through, "collection": collection, "lost": lost.tolist()}
+        place.database.set_meta(**named, engine=place.choice.identity, publishing=False)
+        place.database.forget_removed(through)
+    _sweep(place, meta, number, collection)
+
+
+def pages_after(database: Database, key: int) -> Iterator[list[Row]]:
+    while rows := database.rows_after(key, _PAGE):
+        yield rows
+        key = rows[-1][0]
+
+
+def _bring(index: StyleIndex, segment: Segment, held: np.ndarray) -> None:
+    """Make an index that holds some keys hold those of the segment."""
+    index.remove(np.setdiff1d(held, segment.keys))
+    new = np.flatnonzero(~np.isin(segment.keys, held))
+    index.add(segment.keys[new], segment.vectors[new])
+
+
+def _repair(index: StyleIndex, segment: Segment) -> np.ndarray:
+    """Put in again what does not find itself, and return the keys that even then do not: the view looks at them all."""
+    lost = np.array([], dtype=np.int64)
+    for again in (False, True):
+        rows = segment.rows_of(lost) if again else np.arange(len(segment))
+        lost = _unfound(index, segment.keys[rows], segment.vectors[rows])
+        if not len(lost):
+            break
+        if not again:
+            index.remove(lost)
+            index.add(lost, segment.vectors[segment.rows_of(lost)])
+    return lost
+
+
+def _unfound(index: StyleIndex, keys: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    lost: list[int] = []
+    for at in range(0, len(keys), _PAGE):
+        page = slice(at, at + _PAGE)
+        found = index.nearest(vectors[page], _NEIGHBOURS)
+        lost += [int(key) for key, near in zip(keys[page], found, strict=True) if key not in near]
+    return np.array(lost, dtype=np.int64)
+
+
+def _collection(name: str) -> str:
+    """A name of its own for each fresh start, in an engine that other knowledge bases, too, may use."""
+    return f"style_rag_{re.sub('[^A-Za-z0-9]', '_', name)[:32]}_{uuid.uuid4().hex[:12]}"
+
+
+def _sweep(place: Place, before: dict[str, Any], number: int, collection: str) -> None:
+    """Remove what no reader can still be opening: all snapshots but this and the last, and a collection left behind."""
+    left = before.get("collection", collection)
+    if left != collection and not place.choice.is_local and before.get("engine") == place.choice.identity:
+        index = place.index(number, left)
+        index.clear(np.load(place.snapshot(before["snapshot"]) / "keys.npy"))
+        index.close()
+    for folder in (place.folder / FOLDER).iterdir():
+        if folder.name not in (str(number), str(number - 1)):
+            shutil.rmtree(folder, ignore_errors=True)  # Windows keeps what a reader has open; the next sweep takes it

@@ -1,0 +1,134 @@
+"""One contract for every vector engine, and what settings.json may say about them."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from style_pack.retrieval.index import EngineChoice, StyleIndex, open_index, read_choice
+
+Opener = Callable[[], StyleIndex]
+SIZE, COUNT = 32, 200
+ENGINES = ("chroma", "chroma-server", "qdrant", "faiss", "milvus")
+
+
+@pytest.fixture(scope="module")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("chroma server")
+    program = [str(Path(sys.executable).with_name("chroma")), "run", "--path", str(folder)]
+    server = subprocess.Popen([*program, "--host", "127.0.0.1", "--port", str(port)], stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 60
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert server.poll() is None
+            assert time.monotonic() < until, "chroma run does not answer"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture(params=ENGINES)
+def choice(request: pytest.FixtureRequest, tmp_path: Path) -> EngineChoice:
+    if request.param == "chroma-server":
+        return EngineChoice("chroma-server", url=request.getfixturevalue("chroma_server"))
+    if request.param == "faiss":
+        options = {"dimension": SIZE}
+        return EngineChoice("langchain", factory="engine_factories:make_faiss", in_folder=True, options=options)
+    if request.param == "milvus":
+        options = {"file": str(tmp_path / "milvus.db")}
+        return EngineChoice("langchain", factory="engine_factories:make_milvus", options=options)
+    return EngineChoice(request.param)
+
+
+@pytest.fixture
+def opened(choice: EngineChoice, tmp_path: Path) -> Iterator[StyleIndex]:
+    index = open_index(choice, tmp_path / "engine", f"contract_{tmp_path.name}")
+    yield index
+    index.close()
+
+
+@pytest.fixture
+def vectors() -> np.ndarray:
+    rows = np.random.default_rng(0).normal(size=(COUNT, SIZE)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def exact(vectors: np.ndarray, query: np.ndarray, keys: np.ndarray, count: int) -> list[int]:
+    return keys[np.argsort(-(vectors @ query))[:count]].tolist()
+
+
+def test_the_contract(opened: StyleIndex, choice: EngineChoice, vectors: np.ndarray, tmp_path: Path) -> None:
+    keys = np.arange(1, COUNT + 1, dtype=np.int64) * 7
+    opened.add(keys[:150], vectors[:150])
+    opened.add(keys[150:], vectors[150:])
+    for query, found in zip(vectors[:5], opened.nearest(vectors[:5], 10), strict=True):
+        assert found.dtype == np.int64
+        assert found.tolist() == exact(vectors, query, keys, 10)
+
+    opened.remove(keys[:100])
+    found = opened.nearest(vectors[:1], 10)[0]
+    assert found.tolist() == exact(vectors[100:], vectors[0], keys[100:], 10)
+
+    opened.close()
+    again = open_index(choice, tmp_path / "engine", f"contract_{tmp_path.name}")
+    assert again.nearest(vectors[150:151], 1)[0].tolist() == [keys[150]]
+    again.clear(keys[100:])
+    again.add(keys[:1], vectors[:1])
+    assert again.nearest(vectors[5:6], 1)[0].tolist() == [keys[0]]
+    again.close()
+
+
+def test_a_knowledge_base_has_its_own_engine_or_the_common_one(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    assert read_choice(file, "ink") == EngineChoice()
+    engines = {"ink": {"engine": "qdrant", "url": "http://q:6333"}, "*": {"engine": "qdrant"}}
+    file.write_text(json.dumps({"engines": engines}))
+    assert read_choice(file, "ink").url == "http://q:6333"
+    assert read_choice(file, "other") == EngineChoice("qdrant")
+    assert read_choice(file, "ink").identity != read_choice(file, "other").identity
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"engine": "pinecone"}, "engine 'pinecone' does not exist: choose one of chroma, chroma-server, qdrant"),
+        ({"engine": "chroma-server"}, "engine chroma-server has no url"),
+        ({"engine": "langchain"}, "factory '' names no function: write it as package.module:function"),
+        ({"motor": "qdrant"}, "'motor' is not known; an engine has api_key_env, engine"),
+    ],
+)
+def test_a_wrong_entry_is_named_with_its_file(tmp_path: Path, entry: dict[str, str], sentence: str) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"engines": {"ink": entry}}))
+    with pytest.raises(ValueError, match=f"settings.json, engine of knowledge base 'ink': {sentence}"):
+        read_choice(file, "ink")
+
+
+def test_a_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = EngineChoice("qdrant", url="http://q", api_key_env="STYLE_RAG_TEST_KEY")
+    with pytest.raises(ValueError, match=r"STYLE_RAG_TEST_KEY, which settings\.json names .* is not set"):
+        _ = choice.api_key
+    monkeypatch.setenv("STYLE_RAG_TEST_KEY", "secret")
+    assert choice.api_key == "secret"
+
+
+def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="engine qdrant needs .* run `python -m pip install qdrant-client`"):
+        open_index(EngineChoice("qdrant"), tmp_path, "styles")
+
+
+@pytest.mark.parametrize("engine", ["chroma-server", "qdrant"])
+def test_a_server_that_does_not_answer_is_named(tmp_path: Path, engine: str) -> None:
+    with pytest.raises(ConnectionError, match=r"server http://127\.0\.0\.1:9 of settings\.json does not answer"):
+        open_index(EngineChoice(engine, url="http://127.0.0.1:9"), tmp_path, "styles")

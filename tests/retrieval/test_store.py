@@ -1,0 +1,257 @@
+"""What a studio trusts a knowledge base with: several processes, killed ones, damaged and old files, other engines."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import writer_process
+from fakes import ColourEncoder, paint
+from style_pack.retrieval.ingest import ingest
+from style_pack.retrieval.records import StyleRecord
+from style_pack.retrieval.search import StyleQuery, search
+from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.view import View
+from writer_process import vector_of
+
+KILLS = 50  # each a fork of one process that has everything imported
+
+
+def record(number: int, caption: str = "") -> StyleRecord:
+    return StyleRecord(f"{number:064x}", f"n{number}", caption, (), "", 1, 1, {f"{number}.png": [number]})
+
+
+def fill(store: StyleStore, numbers: range) -> None:
+    store.add([record(n) for n in numbers], np.stack([vector_of(n) for n in numbers]), "made@1")
+
+
+def nearest(store: StyleStore, vector: np.ndarray, count: int = 1) -> list[str]:
+    with store.reading() as view:
+        return [id for id, _ in view.nearest(vector, count, view.passing([]))]
+
+
+def missing(store: StyleStore) -> list[str]:
+    """The ids of stored pictures that their own vectors do not find."""
+    ids = store.ids()
+    return (
+        [id for id, vector in zip(ids, store.vectors(ids), strict=True) if nearest(store, vector) != [id]]
+        if ids
+        else []
+    )
+
+
+def test_what_is_added_and_removed_is_seen_at_once_and_after_publishing(store: StyleStore) -> None:
+    fill(store, range(40))
+    store.publish()
+    assert missing(store) == []
+    fill(store, range(40, 45))
+    store.remove([record(7).id])
+    assert nearest(store, vector_of(42)) == [record(42).id]
+    assert nearest(store, vector_of(7)) != [record(7).id]
+    published = StyleStore(store.folder)
+    published.publish()
+    for opened in (store, published):
+        assert len(opened) == 44
+        assert missing(opened) == []
+        assert nearest(opened, vector_of(7)) != [record(7).id]
+
+
+def test_a_search_over_snapshot_and_later_rows_is_exact(store: StyleStore) -> None:
+    fill(store, range(300))
+    store.publish()
+    fill(store, range(300, 305))
+    store.remove([record(n).id for n in range(3)])
+    asked, vectors = vector_of(9999), np.stack([vector_of(n) for n in range(305)])
+    order = [int(n) for n in np.argsort(-(vectors @ asked)) if n >= 3]
+    assert nearest(store, asked, 20) == [record(n).id for n in order[:20]]
+
+
+def test_words_and_filters_reach_snapshot_and_later_rows(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path
+) -> None:
+    filled.add([record(1, "a dusk in autumn")], vector_of(1)[None, :3], encoder.identity)
+    names = [m.record.name for m in search(filled, encoder, StyleQuery("dusk", "keyword", top_k=5))]
+    assert sorted(names) == ["cool/blue", "n1"]
+    query = StyleQuery("dusk", "keyword", top_k=5, filter="-tag:cool")
+    assert [m.record.name for m in search(filled, encoder, query)] == ["n1"]
+
+
+def test_another_process_sees_additions_at_its_next_search(store: StyleStore, tmp_path: Path) -> None:
+    fill(store, range(10))
+    store.publish()
+    assert nearest(store, vector_of(3)) == [record(3).id]
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import writer_process as w; w.register_pack()\n"
+        "from pathlib import Path; from test_store import fill, StyleStore\n"
+        "store = StyleStore(Path(sys.argv[2])); fill(store, range(10, 30)); store.publish(); fill(store, range(30, 32))"
+    )
+    here = str(Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", program, here, str(store.folder)], check=True)
+    assert nearest(store, vector_of(20)) == [record(20).id]
+    assert nearest(store, vector_of(31)) == [record(31).id]
+
+
+def test_a_second_writer_waits_and_then_says_so(store: StyleStore) -> None:
+    second = StyleStore(store.folder)
+    with (
+        store.writing(),
+        pytest.raises(TimeoutError, match=r"'colours' is being written by another process, for more than 0\.1 seconds"),
+        second.writing(wait=0.1),
+    ):
+        pass
+    with second.writing(wait=0.1):
+        fill(second, range(3))
+    assert len(store) == 3
+
+
+def test_a_killed_writer_loses_nothing_and_holds_no_lock(tmp_path: Path) -> None:
+    """Kills at random moments of adding, removing, describing, publishing, emptying; each run goes on from the last."""
+    chance, stored, folder = random.Random(0), set[str](), tmp_path / "killed"
+    program = [sys.executable, writer_process.__file__, str(folder)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as nursery:
+        for kill in range(KILLS):
+            stored = after_a_kill(nursery, kill, chance.uniform(0, 0.4), stored)
+            store = StyleStore(folder)
+            kept = set(store.ids())
+            assert stored <= kept, f"kill {kill} lost {len(stored - kept)} pictures"
+            if kill % 10 == 9:
+                assert missing(store) == [], f"kill {kill}"
+                store.publish(wait=1)
+                assert missing(store) == [], f"kill {kill}, published"
+            stored = kept
+        assert nursery.stdin
+        nursery.stdin.close()
+    assert len(stored) > 0
+
+
+def after_a_kill(nursery: "subprocess.Popen[str]", seed: int, seconds: float, stored: set[str]) -> set[str]:
+    """Let a writer live for some time, kill it, and return what must be stored."""
+    assert nursery.stdin
+    assert nursery.stdout
+    nursery.stdin.write(f"{seed}\n")
+    nursery.stdin.flush()
+    stored = set(stored)
+    while (word := nursery.stdout.readline().split()) != ["dead"]:
+        if word[0] == "pid":
+            time.sleep(seconds)
+            os.kill(int(word[1]), signal.SIGKILL)
+        elif word[0] == "clear":
+            stored.clear()
+        else:
+            (stored.add if word[0] == "+" else stored.discard)(word[1])
+    return stored
+
+
+def test_what_a_damaged_index_misses_is_found_and_repaired(store: StyleStore) -> None:
+    fill(store, range(40))
+    store.publish()
+    shutil.rmtree(store.folder / "index" / "1" / "engine")
+    opened = StyleStore(store.folder)
+    assert missing(opened) == []
+    opened.publish()
+    with opened.reading() as view:
+        assert view.changes == 0
+    assert missing(opened) == []
+
+
+def test_a_row_that_the_index_never_finds_is_looked_at_itself(
+    store: StyleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from style_pack.retrieval.engines.chroma import ChromaIndex
+
+    add = ChromaIndex.add
+    monkeypatch.setattr(ChromaIndex, "add", lambda index, keys, rows: add(index, keys[keys != 5], rows[keys != 5]))
+    fill(store, range(40))
+    store.publish()
+    assert missing(StyleStore(store.folder)) == []
+
+
+def test_emptying_is_seen_by_who_has_it_open(store: StyleStore) -> None:
+    fill(store, range(20))
+    store.publish()
+    reader = StyleStore(store.folder)
+    assert nearest(reader, vector_of(3)) == [record(3).id]
+    store.clear()
+    assert nearest(reader, vector_of(3)) == []
+    fill(store, range(100, 120))
+    store.publish()
+    assert nearest(reader, vector_of(3)) != [record(3).id]
+    assert missing(reader) == []
+
+
+def test_old_snapshots_are_swept_away(store: StyleStore) -> None:
+    for start in range(0, 50, 10):
+        fill(store, range(start, start + 10))
+        store.publish()
+    assert sorted(path.name for path in (store.folder / "index").iterdir()) == ["4", "5"]
+
+
+def test_one_change_in_a_hundred_waits_for_the_next_snapshot(store: StyleStore) -> None:
+    fill(store, range(100))
+    store.publish()
+    fill(store, range(100, 101))
+    store.publish()
+    assert [path.name for path in (store.folder / "index").iterdir()] == ["1"]
+    assert missing(store) == []
+
+
+def test_a_knowledge_base_of_the_former_layout_says_so_until_rebuild(
+    store: StyleStore, encoder: ColourEncoder, folder: Path
+) -> None:
+    (store.folder / "knowledge_base.json").write_text("{}")
+    (store.folder / "chroma").mkdir()
+    for update in ("sync", "open"):
+        with pytest.raises(ValueError, match="'colours' was made by an earlier version.* set update to rebuild"):
+            ingest(store, encoder, [folder], update)
+    with pytest.raises(ValueError, match="was made by an earlier version"):
+        search(store, encoder, StyleQuery("red"))
+    assert ingest(store, encoder, [folder], "rebuild").total == 5
+    assert not (store.folder / "chroma").exists()
+    assert ingest(store, encoder, [folder], "sync").unchanged == 5
+
+
+@pytest.mark.parametrize("engine", [{"engine": "qdrant"}, {"engine": "langchain", "in_folder": True}])
+def test_another_engine_takes_over_without_embedding(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path, engine: dict[str, object]
+) -> None:
+    embedded = list(encoder.batches)
+    before = search(filled, encoder, StyleQuery("red wall", top_k=3))
+    if engine["engine"] == "langchain":
+        engine = {**engine, "factory": "engine_factories:make_faiss", "options": {"dimension": 3}}
+    (filled.folder.parent / "settings.json").write_text(json.dumps({"engines": {"*": engine}}))
+    moved = StyleStore(filled.folder)
+    ingest(moved, encoder, [folder], "sync")
+    assert search(moved, encoder, StyleQuery("red wall", top_k=3)) == before
+    paint(folder / "plain" / "white.png", "white")
+    ingest(moved, encoder, [folder], "sync")
+    again = StyleStore(filled.folder)  # beside the one that is open already
+    for opened in (again, moved):
+        assert len(search(opened, encoder, StyleQuery("red wall", top_k=9))) == 6
+    assert sum(encoder.batches) == sum(embedded) + 1
+
+
+def test_a_filter_that_much_passes_asks_the_index_and_one_that_little_passes_does_not(
+    store: StyleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("style_pack.retrieval.view._EXACT", 50)
+    fill(store, range(200))
+    store.publish()
+    with store.reading() as view:
+        asked, rows = vector_of(5), np.stack([vector_of(n) for n in range(200)])
+        for share in (0.9, 0.3, 0.1):
+            allowed = np.arange(200) < share * 200
+            order = [int(n) for n in np.argsort(-(rows @ asked)) if allowed[n]]
+            assert [id for id, _ in view.nearest(asked, 8, allowed)] == [record(n).id for n in order[:8]]
+
+
+def test_an_empty_view_finds_nothing() -> None:
+    view = View()
+    assert view.nearest(vector_of(1), 3, view.passing([])) == []
+    assert view.by_words(["red"], 3, view.passing([])) == []
