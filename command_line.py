@@ -55,7 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
         return command
 
     ingest = add("ingest", run_ingest, _lines_of, "Bring a knowledge base up to date with its sources.", encoding)
-    ingest.add_argument("sources", nargs="+", type=Path, help="folders, with all below them, and picture files")
+    ingest.add_argument(
+        "sources", nargs="+", type=Path, help="folders, with all below them, picture files and style packs"
+    )
     ingest.add_argument("--update", choices=("sync", "add", "rebuild"), default="sync")
     search = add("search", run_search, _show_matches, "Find the pictures that fit a prompt best.", encoding)
     search.add_argument("prompt")
@@ -68,6 +70,11 @@ def build_parser() -> argparse.ArgumentParser:
     listing.add_argument("--filter", default="")
     remove = add("remove", run_remove, _lines_of, "Forget pictures; their files stay.")
     remove.add_argument("ids", nargs="+", metavar="ID", help="as `list` shows them; the first letters will do")
+    export = add("export", run_export, _lines_of, "Write it to one file, pictures and vectors included.")
+    export.add_argument("file", type=Path, help="such as references.stylepack")
+    imported = add("import", run_import, _lines_of, "Add what is in a style pack; embeds nothing again.", encoding)
+    imported.add_argument("sources", nargs=1, type=Path, metavar="FILE")
+    imported.set_defaults(update="add")
     add("stats", run_stats, _lines_of, "Say what made a knowledge base and what is in it.")
     return parser
 
@@ -117,6 +124,27 @@ def run_remove(options: argparse.Namespace) -> dict[str, Any]:
     chosen = [_find_id(store, start) for start in options.ids]
     store.remove(chosen)
     return {"removed": len(chosen), "total": len(store)}
+
+
+def run_export(options: argparse.Namespace) -> dict[str, Any]:
+    from tqdm import tqdm
+
+    from .retrieval.reader import PACK_SUFFIX
+    from .retrieval.stylepack import export_pack
+
+    if options.file.suffix.lower() != PACK_SUFFIX:
+        raise ValueError(f"{options.file.name} does not end in {PACK_SUFFIX}: name the file so, for it to be imported.")
+    with tqdm(unit="picture", disable=None) as bar:
+        count = export_pack(_open_store(options), options.file, lambda done, total: bar.update(done - bar.n))
+    return {"exported": count, "file": str(options.file)}
+
+
+def run_import(options: argparse.Namespace) -> dict[str, Any]:
+    from .retrieval.reader import PACK_SUFFIX
+
+    if options.sources[0].suffix.lower() != PACK_SUFFIX:
+        raise ValueError(f"{options.sources[0].name} is no {PACK_SUFFIX}: read pictures and folders with ingest.")
+    return run_ingest(options)
 
 
 def run_stats(options: argparse.Namespace) -> dict[str, Any]:

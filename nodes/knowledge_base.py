@@ -47,8 +47,8 @@ class StyleKnowledgeBase(io.ComfyNode):
                     "sources",
                     default="styles",
                     multiline=True,
-                    tooltip="A line each: a folder (with all below it) or a picture file. Relative paths are looked "
-                    "for in ComfyUI's input folder, then in the pack. Empty: open only.",
+                    tooltip="A line each: a folder (with all below it), a picture file or a .stylepack. Relative paths "
+                    "are looked for in ComfyUI's input folder, then in the pack. Empty: open only.",
                 ),
                 io.Combo.Input(
                     "encoder",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +11,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from . import stylepack
 from .calibration import measure_background
 from .encoder import StyleEncoder
-from .reader import content_id, find_pictures, open_picture, read_description
+from .reader import PACK_SUFFIX, content_id, find_pictures, open_picture, read_description
 from .records import IngestReport, SourceFile, StyleRecord
 from .store import StyleStore
 
 _BATCH_PIXELS = 50_000_000  # decoded pictures that wait to be embedded together: 150 MB
 _DESCRIBED = 500  # new descriptions that are stored together
 UPDATES = ("sync", "add", "rebuild", "open")
+PACKS = "packs"  # where it keeps the pictures of packs that were imported
 PICTURES = "pictures"  # where a knowledge base keeps the pictures that came as IMAGE and have no file of their own
 
 # on_progress(done, total): called once a file; an exception ends the ingest and keeps what is stored.
@@ -33,7 +35,7 @@ def ingest(
     update: str,
     on_progress: Progress = lambda done, total: None,
 ) -> IngestReport:
-    """Read the sources (folders and files) into the store.
+    """Read the sources (folders, picture files and style packs) into the store.
 
     update: `sync` adds what is new, embeds again what changed and drops what vanished; `add` never drops; `rebuild`
     starts from nothing; `open` reads nothing. A file that can't be read is skipped and named in the report.
@@ -67,13 +69,19 @@ def _update(
     report: IngestReport,
     on_progress: Progress,
 ) -> None:
-    kept = store.folder / PICTURES
-    files = list(find_pictures([*sources, *([kept] if kept.is_dir() and any(kept.iterdir()) else [])]))
+    packs = [source for source in sources if source.suffix.lower() == PACK_SUFFIX]
+    known: dict[str, np.ndarray] = {}
+    for pack in packs:
+        _, vectors = stylepack.unpack(pack, store.folder / PACKS)
+        known |= vectors.by_id if vectors.fit(encoder.identity) else {}
+    kept = [*(store.folder / PACKS).glob("*"), store.folder / PICTURES]
+    named = [source for source in sources if source not in packs]
+    files = list(find_pictures([*named, *(folder for folder in kept if folder.is_dir() and any(folder.iterdir()))]))
     if update == "rebuild":
         store.clear()
     store.require_current()
     store.require_encoder(encoder.identity)
-    _Ingest(store, encoder, report, on_progress).run(files, drop=update == "sync")
+    _Ingest(store, encoder, report, on_progress, known).run(files, drop=update == "sync")
     store.publish()
 
 
@@ -113,7 +121,15 @@ def keep_encodings(
 class _Ingest:
     """One run. Pictures wait in `_batch` until there are enough to embed together, new descriptions in `_described`."""
 
-    def __init__(self, store: StyleStore, encoder: StyleEncoder, report: IngestReport, on_progress: Progress) -> None:
+    def __init__(
+        self,
+        store: StyleStore,
+        encoder: StyleEncoder,
+        report: IngestReport,
+        on_progress: Progress,
+        known: Mapping[str, np.ndarray],
+    ) -> None:
+        self._known = known  # id -> vector of pictures that need not be embedded
         self._store = store
         self._encoder = encoder
         self._report = report
@@ -188,8 +204,10 @@ class _Ingest:
     def _flush(self) -> None:
         if not self._batch:
             return
-        records, images = zip(*self._batch.values(), strict=True)
-        self._store.add(records, self._encoder.encode_images(images), self._encoder.identity)
+        new = [image for id, (_, image) in self._batch.items() if id not in self._known]
+        embedded = iter(self._encoder.encode_images(new) if new else ())
+        vectors = np.stack([self._known[id] if id in self._known else next(embedded) for id in self._batch])
+        self._store.add([record for record, _ in self._batch.values()], vectors, self._encoder.identity)
         self._batch.clear()
         self._batch_pixels = 0
 

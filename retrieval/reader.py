@@ -15,6 +15,7 @@ from .records import SourceFile
 
 _HEIC = {".heic", ".heif"}
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"} | _HEIC
+PACK_SUFFIX = ".stylepack"  # a knowledge base in one file, see `stylepack`
 MAX_PIXELS = 100_000_000  # 300 MB once decoded; a larger picture is refused before it is decoded
 MAX_CAPTION = 2000  # characters; some 400 words, more than any encoder was trained to read
 MAX_TAGS, MAX_TAG = 64, 64  # of a picture; characters of each
@@ -26,7 +27,7 @@ SKIP_MARKER = ".nomedia"  # a folder that holds a file of this name is not looke
 
 
 def find_pictures(sources: Iterable[Path]) -> Iterator[SourceFile]:
-    """Yield the picture files in folders (recursive, sorted) and the files named, each once.
+    """Yield the picture files in folders (recursive, sorted) and the files and packs named, each once.
 
     Raises FileNotFoundError or ValueError for a source that is missing, holds no picture, or is no picture.
     """
@@ -40,9 +41,10 @@ def find_pictures(sources: Iterable[Path]) -> Iterator[SourceFile]:
                 f"source folder {source} holds no picture ({', '.join(sorted(SUFFIXES))}): add some or name another "
                 f"folder."
             )
-        if source.is_file() and source.suffix.lower() not in SUFFIXES:
+        if source.is_file() and source.suffix.lower() not in SUFFIXES | {PACK_SUFFIX}:
             raise ValueError(
-                f"source {source.name} is not a picture file: name a folder or one of {', '.join(sorted(SUFFIXES))}."
+                f"source {source.name} is not a picture file: name a folder, a {PACK_SUFFIX}, or one of "
+                f"{', '.join(sorted(SUFFIXES))}."
             )
         for file in files:
             if file not in seen:

@@ -52,6 +52,15 @@ def test_list_and_remove_take_the_same_ids(capsys: pytest.CaptureFixture[str], r
     assert gone not in [record["id"] for record in answer(capsys, tmp_path / "copy", "list", "two")]
 
 
+def test_a_knowledge_base_travels_in_a_file(capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "two.stylepack"
+    assert answer(capsys, root, "export", "two", str(file)) == {"exported": 10, "file": str(file)}
+    report = answer(capsys, tmp_path / "elsewhere", "import", "copy", str(file))
+    assert (report["added"], report["total"]) == (10, 10)
+    listed = answer(capsys, root, "list", "two"), answer(capsys, tmp_path / "elsewhere", "list", "copy")
+    assert [one["id"] for one in listed[0]] == [one["id"] for one in listed[1]]
+
+
 def test_stats_say_what_made_it(capsys: pytest.CaptureFixture[str], root: Path) -> None:
     stats = answer(capsys, root, "stats", "two")
     assert (stats["name"], stats["total"], stats["dimension"]) == ("two", 10, 192)
@@ -72,6 +81,8 @@ def test_without_json_a_person_can_read_it(capsys: pytest.CaptureFixture[str], r
         (["search", "two", "x", "--encoder", "/no/model"], "encoder /no/model does not exist"),
         (["search", "two", ""], "the prompt is empty"),
         (["search", "two", "x", "--filter", "blue"], "filter term 'blue' is not understood"),
+        (["export", "two", "two.zip"], "two.zip does not end in .stylepack"),
+        (["import", "two", "two.zip"], "two.zip is no .stylepack"),
         (["remove", "two", "zzz"], "0 pictures have an id that begins with 'zzz'"),
     ],
 )

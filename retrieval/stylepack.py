@@ -1,0 +1,171 @@
+"""A knowledge base in one file: a zip of its pictures with their sidecars, and the vectors an encoder made of them.
+
+Unzipped by hand it is an ordinary folder of pictures. Nothing of a pack is trusted: names, sizes and vectors are
+checked before anything is written, and no pickle is read.
+
+    pack.json     format, encoder, dimension, pack (version), ids (in the order of the vectors)
+    vectors.npy   (N, D) float32
+    pictures/     NAME.SUFFIX as ingest reads it, and NAME.json beside each: caption, tags, license
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from .origin import pack_version
+from .reader import MAX_SIDECAR, SUFFIXES
+from .records import StyleRecord
+from .store import StyleStore
+
+FORMAT = 1
+_PAGE = 500  # records that are read at once
+_MAX_PICTURE = 200_000_000  # bytes
+_MAX_TABLE = 2_000_000_000  # bytes of pack.json and of vectors.npy
+_MAX_GROWTH = 20  # times as large as the file: pictures are compressed already
+_BAD_PART = re.compile(r'[<>:"|?*\\\x00-\x1f]|^\.|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """What a pack brings: the encoder's identity, and id -> unit vector, (D,) float32."""
+
+    encoder: str
+    by_id: dict[str, np.ndarray]
+
+    def fit(self, encoder: str) -> bool:
+        """Tell whether they came from the same weights, under whatever name."""
+        return self.encoder.rpartition("@")[2] == encoder.rpartition("@")[2]
+
+
+def export_pack(store: StyleStore, file: Path, on_progress: Progress = lambda done, total: None) -> int:
+    """Write a knowledge base to `file`, whole or not at all, and return how many pictures it has.
+
+    Raises ValueError when it is empty or when a picture's file is gone.
+    """
+    origin, ids = store.origin, store.ids()
+    if not origin or not ids:
+        raise ValueError(f"knowledge base '{store.name}' is empty: there is nothing to export.")
+    draft = file.with_name(f".{file.name}.draft")
+    try:
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+            used: set[str] = set()
+            for at in range(0, len(ids), _PAGE):
+                for done, record in enumerate(store.records(ids[at : at + _PAGE]).values(), at + 1):
+                    _write_picture(archive, record, used)
+                    on_progress(done, len(ids))
+            table = io.BytesIO()
+            np.save(table, store.vectors(ids))
+            archive.writestr("vectors.npy", table.getvalue())
+            about = {"format": FORMAT, "encoder": origin.encoder, "dimension": origin.dimension, "pack": pack_version()}
+            archive.writestr("pack.json", json.dumps(about | {"ids": ids}), zipfile.ZIP_DEFLATED)
+        os.replace(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)
+    return len(ids)
+
+
+def unpack(file: Path, folder: Path) -> tuple[Path, Vectors]:
+    """Return the folder below `folder` that holds a pack's pictures, unpacked unless they are there, and its vectors.
+
+    Raises ValueError for what is no pack or breaks its rules; then nothing is left behind.
+    """
+    stamp = hashlib.sha256(f"{file.stat().st_size} {file.stat().st_mtime_ns}".encode()).hexdigest()[:8]
+    target = folder / f"{file.stem}-{stamp}"
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = _checked_entries(file, archive)
+            vectors = _read_vectors(archive)
+            if not target.is_dir():
+                _extract(archive, entries, target)
+                for other in folder.glob(f"{glob.escape(file.stem)}-{'[0-9a-f]' * 8}"):
+                    if other != target:  # what an earlier state of the same file held
+                        shutil.rmtree(other)
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, EOFError) as error:
+        raise ValueError(f"{file.name} is damaged or no style pack ({error}): export it again.") from error
+    return target, vectors
+
+
+def _write_picture(archive: zipfile.ZipFile, record: StyleRecord, used: set[str]) -> None:
+    path = Path(record.file)
+    if not path.is_file():
+        raise ValueError(f"the picture of style '{record.name}' is gone ({path}): sync the knowledge base first.")
+    parts = [re.sub(_BAD_PART, "_", part) for part in record.name.split("/")] if record.name else [record.id]
+    name = "/".join(parts)
+    if name.lower() in used:
+        name = f"{name} {record.id[:12]}"
+    used.add(name.lower())
+    sidecar = {"caption": record.caption, "tags": list(record.tags), "license": record.licence}
+    archive.write(path, f"pictures/{name}{path.suffix.lower()}")
+    archive.writestr(f"pictures/{name}.json", json.dumps(sidecar, ensure_ascii=False))
+
+
+def _checked_entries(file: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Return the entries of pictures and sidecars, each of which may be written."""
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    total = sum(entry.file_size for entry in entries)
+    if total > _MAX_GROWTH * file.stat().st_size + MAX_SIDECAR:
+        raise ValueError(f"{file.name} would grow to {total:,} bytes, more than {_MAX_GROWTH} times its size: refused.")
+    pictures = []
+    for entry in entries:
+        if entry.filename in ("pack.json", "vectors.npy"):
+            limit = _MAX_TABLE
+        else:
+            limit = MAX_SIDECAR if entry.filename.endswith(".json") else _MAX_PICTURE
+            pictures.append(entry)
+            _check_name(file, entry.filename)
+        if entry.file_size > limit:
+            size = f"{entry.file_size:,} bytes, more than {limit:,}"
+            raise ValueError(f"{file.name} holds {entry.filename!r} of {size}: refused.")
+    return pictures
+
+
+def _check_name(file: Path, name: str) -> None:
+    first, *parts = name.split("/")
+    known = PurePosixPath(name).suffix.lower() in SUFFIXES | {".json"}
+    if first != "pictures" or not parts or not known or any(not part or _BAD_PART.search(part) for part in parts):
+        raise ValueError(f"{file.name} holds {name!r}, which no style pack may: refused, and nothing was unpacked.")
+
+
+def _read_vectors(archive: zipfile.ZipFile) -> Vectors:
+    about = json.loads(archive.read("pack.json"))
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise ValueError(f"the pack has format {about.get('format')!r}, this version reads {FORMAT}: update the nodes.")
+    try:
+        table = np.load(io.BytesIO(archive.read("vectors.npy")), allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"the pack's vectors can't be read ({error}): export it again.") from error
+    wanted = (len(about["ids"]), about["dimension"])
+    lengths = np.linalg.norm(table, axis=-1) if table.dtype == np.float32 else np.zeros(1)
+    if table.shape != wanted or not np.allclose(lengths, 1, atol=1e-3):
+        found = f"{table.dtype} {table.shape}"
+        raise ValueError(f"the pack's vectors are {found}, not float32 {wanted} of unit length: export it again.")
+    return Vectors(str(about["encoder"]), dict(zip(map(str, about["ids"]), table, strict=True)))
+
+
+def _extract(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], target: Path) -> None:
+    """Write to a folder beside the target that takes its name when it is complete."""
+    draft = target.with_name(f".{target.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        for entry in entries:
+            path = draft / Path(*entry.filename.split("/")[1:])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(entry) as packed, path.open("wb") as written:
+                shutil.copyfileobj(packed, written)
+        os.replace(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

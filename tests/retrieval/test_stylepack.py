@@ -1,0 +1,137 @@
+"""Export and import of whole knowledge bases, and packs that were made to harm."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import ColourEncoder
+from style_pack.retrieval.ingest import ingest
+from style_pack.retrieval.reader import find_pictures
+from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.stylepack import export_pack
+
+
+@pytest.fixture
+def pack(filled: StyleStore, tmp_path: Path) -> Path:
+    file = tmp_path / "colours.stylepack"
+    assert export_pack(filled, file) == 5
+    return file
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> StyleStore:
+    return StyleStore(tmp_path / "knowledge base" / "other")
+
+
+def changed(pack: Path, **entries: bytes) -> Path:
+    """The same pack with entries replaced or added, under the name they have with `__` for `/`."""
+    file = pack.with_name("changed.stylepack")
+    new = {name.replace("__", "/"): content for name, content in entries.items()}
+    with zipfile.ZipFile(pack) as old, zipfile.ZipFile(file, "w") as archive:
+        for entry in old.infolist():
+            if entry.filename not in new:
+                archive.writestr(entry, old.read(entry))
+        for name, content in new.items():
+            archive.writestr(name, content)
+    return file
+
+
+def test_a_pack_brings_everything_and_embeds_nothing(
+    filled: StyleStore, other: StyleStore, encoder: ColourEncoder, pack: Path
+) -> None:
+    batches = list(encoder.batches)
+    report = ingest(other, encoder, [pack], "sync")
+    assert (report.added, report.total, encoder.batches) == (5, 5, batches)
+    here, there = filled.records(), other.records()
+    assert list(here) == list(there)
+    for id, record in here.items():
+        copy = there[id]
+        assert (copy.name, copy.caption, copy.licence) == (record.name, record.caption, record.licence)
+        assert set(copy.tags) == set(record.tags)
+        assert Path(copy.file).is_relative_to(other.folder)
+    ids = list(here)
+    assert np.array_equal(filled.vectors(ids), other.vectors(ids))
+
+
+def test_it_stays_when_other_sources_are_synced_and_comes_once(
+    other: StyleStore, encoder: ColourEncoder, pack: Path, folder: Path
+) -> None:
+    ingest(other, encoder, [pack], "sync")
+    again = ingest(other, encoder, [pack], "sync")
+    assert (again.added, again.unchanged, again.total) == (0, 5, 5)
+    synced = ingest(other, encoder, [folder / "warm"], "sync")
+    assert (synced.removed, synced.total) == (0, 5)
+
+
+def test_another_encoder_embeds_the_pictures_again(other: StyleStore, pack: Path) -> None:
+    stranger = ColourEncoder("colours@2")
+    ingest(other, stranger, [pack], "sync")
+    assert sum(stranger.batches) == 5
+
+
+def test_unzipped_it_is_a_folder_of_pictures(pack: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(pack) as archive:
+        archive.extractall(tmp_path / "by hand")
+    names = [file.name for file in find_pictures([tmp_path / "by hand" / "pictures"])]
+    assert names == ["cool/blue", "cool/teal", "plain/grey", "warm/orange", "warm/red"]
+
+
+def table(vectors: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, vectors, allow_pickle=True)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("entries", "sentence"),
+    [
+        ({"..__evil.png": b"x"}, "which no style pack may"),
+        ({"pictures__..__..__evil.png": b"x"}, "which no style pack may"),
+        ({"__etc__evil.png": b"x"}, "which no style pack may"),
+        ({"pictures__C:__evil.png": b"x"}, "which no style pack may"),
+        ({"pictures__a__nul.png": b"x"}, "which no style pack may"),
+        ({"pictures__evil.py": b"x"}, "which no style pack may"),
+        ({"pictures__a.json": b" " * 1_000_001}, "'pictures/a.json' of 1,000,001 bytes, more than 1,000,000"),
+        ({"vectors.npy": table(np.array([{}] * 5))}, "the pack's vectors can't be read"),
+        (
+            {"vectors.npy": table(np.zeros((5, 3), np.float32))},
+            r"float32 \(5, 3\), not float32 \(5, 3\) of unit length",
+        ),
+        ({"vectors.npy": table(np.eye(3, dtype=np.float32))}, r"float32 \(3, 3\), not float32 \(5, 3\)"),
+        ({"pack.json": b'{"format": 9}'}, "the pack has format 9, this version reads 1"),
+    ],
+)
+def test_a_pack_that_breaks_the_rules_leaves_nothing(
+    other: StyleStore, encoder: ColourEncoder, pack: Path, entries: dict[str, bytes], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        ingest(other, encoder, [changed(pack, **entries)], "sync")
+    assert len(other) == 0
+    assert not list((other.folder / "packs").glob("**/*.*"))
+
+
+def test_a_small_file_that_would_grow_is_refused(other: StyleStore, encoder: ColourEncoder, pack: Path) -> None:
+    bomb = pack.with_name("bomb.stylepack")
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("pictures/a.png", b"\0" * 20_000_000)
+        archive.writestr("pack.json", json.dumps({"format": 1}))
+    with pytest.raises(ValueError, match="would grow to 20,000,013 bytes"):
+        ingest(other, encoder, [bomb], "sync")
+
+
+def test_what_is_no_zip_is_damaged(other: StyleStore, encoder: ColourEncoder, tmp_path: Path) -> None:
+    file = tmp_path / "x.stylepack"
+    file.write_bytes(b"hello")
+    with pytest.raises(ValueError, match=r"x\.stylepack is damaged or no style pack"):
+        ingest(other, encoder, [file], "sync")
+
+
+def test_an_export_is_whole_or_not_there(filled: StyleStore, folder: Path, tmp_path: Path) -> None:
+    (folder / "warm" / "red.png").unlink()
+    file = tmp_path / "half.stylepack"
+    with pytest.raises(ValueError, match="the picture of style 'warm/red' is gone"):
+        export_pack(filled, file)
+    assert not list(tmp_path.glob("*half*"))
