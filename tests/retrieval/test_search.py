@@ -6,7 +6,7 @@ from fakes import ColourEncoder
 from PIL import Image
 from style_pack.retrieval.calibration import score
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.search import StyleQuery, search
+from style_pack.retrieval.search import StyleQuery, _fuse, search
 from style_pack.retrieval.store import StyleStore
 
 
@@ -142,3 +142,9 @@ def test_the_background_is_measured_on_pairs_that_do_not_belong_together(
         if not set(first.tags) & set(second.tags)
     ]
     assert filled.origin.background["text"] == pytest.approx([np.mean(cosines), np.std(cosines)], abs=1e-5)
+
+
+def test_hybrid_sums_weighted_reciprocal_ranks() -> None:
+    fused = _fuse({"semantic": ["a", "b", "c"], "keyword": ["c", "b"], "image": ["b"]})
+    assert fused == pytest.approx({"b": 1 / 7 + 0.25 / 7 + 1 / 6, "a": 1 / 6, "c": 1 / 8 + 0.25 / 6}, abs=1e-12)
+    assert list(fused) == ["b", "a", "c"]
