@@ -43,9 +43,9 @@ RECIPES = {
     "full": Recipe(
         groups=540,
         per_group=7,
-        vae=Schedule(steps=2300, batch=6, learning_rate=2e-3),
-        clip=Schedule(steps=400, batch=40, learning_rate=1e-3, warm_up=50, save_every=50),
-        diffusion=Schedule(steps=1550, batch=8, learning_rate=1.2e-3, averaging=0.997),
+        vae=Schedule(steps=5000, batch=3, learning_rate=2e-3),
+        clip=Schedule(steps=700, batch=40, learning_rate=1e-3, warm_up=50, save_every=50),
+        diffusion=Schedule(steps=3600, batch=8, learning_rate=1.2e-3, averaging=0.997),
     ),
     "smoke": Recipe(
         groups=6,

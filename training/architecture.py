@@ -82,7 +82,7 @@ def build_controlnet() -> ControlNetModel:
         cross_attention_dim=CROSS_DIM,
         attention_head_dim=4,
         norm_num_groups=8,
-        conditioning_embedding_out_channels=(4, 16, 32, 64),
+        conditioning_embedding_out_channels=(4, 8, 16, 32),
     )
     # Zero outputs would let the UNet settle without edges first; from scratch both must start together.
     outputs = [*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block]

@@ -50,7 +50,7 @@ def scene_caption(kind: str, rng: np.random.Generator) -> Caption:
 
 def describe(entry: Entry, rng: np.random.Generator) -> Caption:
     """One of the many captions of a picture; `flat` pictures have no style to name."""
-    if entry.style not in STYLE_WORDS or rng.random() < 0.15:
+    if entry.style not in STYLE_WORDS or rng.random() < 0.25:
         return scene_caption(entry.kind, rng)
     return fill_in(pick(rng, TEMPLATES), entry.style, entry.kind, rng)
 

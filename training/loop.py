@@ -54,7 +54,9 @@ class Stage:
         self.name, self.module, self.schedule, self.work = name, module, schedule, work
         self.average = copy.deepcopy(module).requires_grad_(False).eval()
         trained = [weight for weight in module.parameters() if weight.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+        self.optimizer = torch.optim.AdamW(
+            trained, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        )
         self.file = work / f"{name}.pt"
         self.step = 0
         if self.file.is_file():

@@ -10,7 +10,7 @@ import numpy as np
 
 from .brush import Brush
 from .raster import number_shapes, paint_outlines
-from .textures import Picture, blur, borders, grain, grey, mix, noise, rays, stripes, unit, vignette, voronoi
+from .textures import PERIOD, Picture, blur, borders, grey, mix, noise, rays, stripes, unit, vignette, voronoi
 
 
 def cyberpunk_neon(brush: Brush) -> Picture:
@@ -24,8 +24,7 @@ def cyberpunk_neon(brush: Brush) -> Picture:
     glow = blur(tubes, 2.5) * 1.1 + blur(tubes, 9) * 1.3
     lit = base + blur(base, 6) * 0.35 + glow
     hot = np.clip(tubes * 1.15 + 0.25 * tubes.max(axis=2, keepdims=True), 0, 1)
-    scan = 1 - 0.06 * stripes(brush.size, 4, 0, 2)
-    return mix(lit, hot, tubes.max(axis=2)) * scan[..., None]
+    return mix(lit, hot, tubes.max(axis=2))
 
 
 def pastel_anime(brush: Brush) -> Picture:
@@ -37,23 +36,22 @@ def pastel_anime(brush: Brush) -> Picture:
     shift = round(5 * unit(brush.size))
     shadow = (np.roll(numbers, (-shift, -shift), axis=(0, 1)) != numbers) & (numbers > 0)
     base = mix(base, base * np.array([0.84, 0.82, 0.94]), blur(shadow.astype(np.float32), 0.6))
-    base = mix(base, brush.line(), brush.outlines(1.3) * 0.75)
+    base = mix(base, brush.line(), brush.outlines(1.8) * 0.75)
     return base + 0.12 * blur(base, 6) * blur(base, 6)
 
 
 def industrial_rust(brush: Brush) -> Picture:
     """Worn metal: stains, streaks and scratches under dark lines."""
-    base = brush.fills() * (1 + 0.1 * noise(brush.rng, brush.size, 20, 3))[..., None]
-    stain = np.clip(noise(brush.rng, brush.size, 36, 4) * 1.8, 0, 1)
+    base = brush.fills() * (1 + 0.12 * noise(brush.rng, brush.size, 28, 2))[..., None]
+    stain = np.clip(noise(brush.rng, brush.size, 36, 2) * 2.2, 0, 1)
     rust = mix(
         np.array([0.42, 0.18, 0.07]),
         np.array([0.78, 0.38, 0.12]),
-        np.clip(noise(brush.rng, brush.size, 9, 2) + 0.4, 0, 1),
+        np.clip(noise(brush.rng, brush.size, PERIOD) * 1.5 + 0.4, 0, 1),
     )
     base = mix(base, rust, stain * 0.75)
-    streak = cv2.resize(noise(brush.rng, brush.size, 5)[:: max(1, brush.size // 16)], (brush.size, brush.size))
-    base = base * (1 - 0.14 * np.clip(streak, 0, 1))[..., None]
-    base = base * (1 + 0.12 * grain(brush.rng, brush.size))[..., None]
+    streak = cv2.resize(noise(brush.rng, brush.size, 10)[:: max(1, brush.size // 16)], (brush.size, brush.size))
+    base = base * (1 - 0.2 * np.clip(streak, 0, 1))[..., None]
     return mix(base, brush.line(), brush.outlines(2.2) * 0.9)
 
 
@@ -62,13 +60,13 @@ def watercolour(brush: Brush) -> Picture:
     base = brush.fills(mix(brush.sky(), np.ones(3), np.clip(noise(brush.rng, brush.size, 80, 3) + 0.3, 0, 0.8)))
     numbers = number_shapes(brush.scene, brush.size)
     pool = blur(borders(numbers, 2.5), 1.2)
-    flow = noise(brush.rng, brush.size, 40, 4)
+    flow = noise(brush.rng, brush.size, 40, 2)
     base = 1 - (1 - base) * np.clip(0.9 + 0.4 * flow + 0.55 * pool, 0.2, 1.7)[..., None]
     soft = mix(blur(base, 1.2), base, 0.4)
-    paper = np.array([0.985, 0.975, 0.95]) * (1 + 0.018 * grain(brush.rng, brush.size))[..., None]
+    paper = np.array([0.985, 0.975, 0.95]) * (1 + 0.02 * noise(brush.rng, brush.size, PERIOD))[..., None]
     edge = np.minimum.reduce(np.meshgrid(*[np.minimum(np.arange(brush.size), np.arange(brush.size)[::-1])] * 2))
     margin = np.clip((edge / unit(brush.size) - 7 + 5 * noise(brush.rng, brush.size, 16, 2)) / 3, 0, 1)
-    painted = mix(soft * (1 + 0.03 * grain(brush.rng, brush.size))[..., None], brush.line(), brush.outlines(1.0) * 0.4)
+    painted = mix(soft, brush.line(), brush.outlines(1.4) * 0.5)
     return mix(paper, painted, margin * 0.96)
 
 
@@ -79,13 +77,13 @@ def stained_glass(brush: Brush) -> Picture:
     pane = numbers.astype(np.int64) * 1000 + cells
     light = brush.rng.uniform(0.72, 1.25, size=1000)[pane % 997]
     base = brush.fills() * light[..., None]
-    base = base * (1 + 0.1 * noise(brush.rng, brush.size, 12, 2))[..., None] + 0.08 * blur(base, 8)
+    base = base * (1 + 0.1 * noise(brush.rng, brush.size, PERIOD))[..., None] + 0.08 * blur(base, 8)
     leads = borders(cells, 1.6) * (numbers < 1) + borders(cells, 1.2) * (numbers > 0) * 0.6
     return mix(base, brush.line(), np.maximum(np.clip(leads, 0, 1), brush.outlines(4)))
 
 
 def noir(brush: Brush) -> Picture:
-    """Greys with hard light, lit windows, rain and film grain."""
+    """Greys with hard light, lit windows and rain."""
     base = brush.fills()
     x, y = brush.sun_place()
     rows, columns = np.mgrid[: brush.size, : brush.size] / brush.size
@@ -94,8 +92,9 @@ def noir(brush: Brush) -> Picture:
     base = mix(base, brush.line(), brush.outlines(2.2) * 0.95)
     bright = np.clip(grey(base) - 0.72, 0, 1)[..., None]
     base = base + 2.2 * blur(np.repeat(bright, 3, axis=2), 4)
-    rain = stripes(brush.size, 13, 72, 0.9) * np.clip(noise(brush.rng, brush.size, 14) * 1.5, 0, 1)
-    base = base + 0.16 * rain[..., None] + 0.045 * grain(brush.rng, brush.size)[..., None]
+    # A slope of 4, so that the rain repeats every PERIOD units from left to right.
+    rain = stripes(brush.size, PERIOD * 4 / np.sqrt(17), np.degrees(np.arctan(4)), 1.8)
+    base = base + 0.2 * (rain * np.clip(noise(brush.rng, brush.size, 40) * 1.5 + 0.3, 0, 1))[..., None]
     return base * vignette(brush.size, 0.55)[..., None]
 
 
@@ -118,17 +117,17 @@ def impasto(brush: Brush) -> Picture:
     """Many short strokes along a swirling field, lit from the side."""
     size, scale = brush.size, unit(brush.size)
     colours = (np.clip(brush.fills(), 0, 1) * 255).astype(np.uint8)
-    count = 1800
+    count = 900
     places = brush.rng.integers(0, size, size=(count, 2))
     angles = (noise(brush.rng, size, 90) * 2.4)[places[:, 0], places[:, 1]]
-    reach = brush.rng.uniform(2, 4.5, size=(count, 1)) * scale
+    reach = brush.rng.uniform(5, 9, size=(count, 1)) * scale
     steps = np.stack([np.cos(angles), np.sin(angles)], axis=1) * reach
     starts = np.round(places[:, ::-1] - steps).astype(int).tolist()
     ends = np.round(places[:, ::-1] + steps).astype(int).tolist()
     tints = brush.rng.normal(size=(count, 1)) * 14
     paints = np.clip(colours[places[:, 0], places[:, 1]] + tints, 0, 255).tolist()
     canvas = colours.copy()
-    width = round(2.6 * scale)
+    width = round(5 * scale)
     for start, end, paint in zip(starts, ends, paints, strict=True):
         cv2.line(canvas, start, end, paint, width, cv2.LINE_AA)
     painted = mix(canvas.astype(np.float32) / 255, brush.line(), brush.outlines(2.4) * 0.8)

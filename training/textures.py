@@ -1,7 +1,8 @@
 """Noise, paper, hatching and light: what makes a surface, without knowing what it shows.
 
 Pictures are (S, S, 3) floats in 0..1, masks and fields (S, S). Sizes are in 256ths of a picture, so that
-a texture looks the same at every resolution.
+a texture looks the same at every resolution. No texture is finer than PERIOD: an autoencoder of factor 8 has
+one latent every 8 units, and what repeats within one latent leaves no trace in it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ import numpy as np
 
 Picture = np.ndarray
 Field = np.ndarray
+# Two latents: the finest pattern that alternates from one latent to the next.
+PERIOD = 16
+# A diagonal pattern of this period repeats every PERIOD units along both axes.
+DIAGONAL = PERIOD / np.sqrt(2)
 
 
 def unit(size: int) -> float:
@@ -29,7 +34,7 @@ def noise(rng: np.random.Generator, size: int, grain: float, layers: int = 1) ->
 
 
 def grain(rng: np.random.Generator, size: int) -> Field:
-    """Fine noise, one value per 256th."""
+    """Noise of one value per 256th; too fine for a picture that a model shall learn from."""
     fine = rng.normal(size=(256, 256)).astype(np.float32)
     return cv2.resize(fine, (size, size), interpolation=cv2.INTER_LINEAR)
 
@@ -63,7 +68,7 @@ def stripes(size: int, period: float, angle: float, width: float) -> Field:
     """Parallel soft-edged lines, 1 on the line; `period` and `width` in 256ths, `angle` in degrees."""
     y, x = np.mgrid[:size, :size].astype(np.float32) / unit(size)
     across = x * np.sin(np.radians(angle)) + y * np.cos(np.radians(angle))
-    distance = np.abs((across / period) % 1 - 0.5) * period
+    distance = np.abs((across / period + 0.5) % 1 - 0.5) * period
     return np.clip((width / 2 - distance) / 0.8 + 0.5, 0, 1)
 
 
@@ -72,11 +77,12 @@ def grid(size: int, period: float, width: float) -> Field:
     return np.maximum(stripes(size, period, 0, width), stripes(size, period, 90, width))
 
 
-def dots(size: int, period: float, radius: Field | float) -> Field:
-    """Halftone: discs on a grid; `radius` 0..1 of half a period."""
+def dots(size: int, radius: Field | float) -> Field:
+    """Halftone: discs on a grid turned by 45 degrees; `radius` 0..1 of half the distance of two discs."""
     y, x = np.mgrid[:size, :size].astype(np.float32) / unit(size)
-    near = np.hypot((x / period) % 1 - 0.5, (y / period) % 1 - 0.5) * 2
-    return np.clip((radius - near) * period / 1.6 + 0.5, 0, 1)
+    across, down = (x + y) / PERIOD, (x - y) / PERIOD
+    near = np.hypot(across % 1 - 0.5, down % 1 - 0.5) * 2
+    return np.clip((radius - near) * DIAGONAL / 1.6 + 0.5, 0, 1)
 
 
 def vignette(size: int, strength: float) -> Field:

@@ -1,7 +1,8 @@
 """Trains both CLIP towers on the pictures and their captions.
 
 Besides matching words and pictures, the image embedding must match that of another layout in the same
-colours and must tell those colours: the IP-Adapter has nothing else to see the reference with.
+colours and must tell those colours: the IP-Adapter has nothing else to see the reference with. Both towers
+must tell the style and the scene by the same two linear heads, which teaches them far sooner than matching does.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .dataset import Dataset, Entry
 from .loop import Losses, Schedule, Stage
 from .palettes import ROLES
 from .styles import RENDERERS, pick_palette
+from .vocabulary import SCENE_WORDS
 
 COLOUR_ROLES = ("sky", "far", "ground", "water", "wall", "roof", "leaf", "line")
 
@@ -33,6 +35,7 @@ class ClipTask(nn.Module):
         self.clip = clip
         self.colours = nn.Linear(EMBED_DIM, 3 * (len(COLOUR_ROLES) + 16))
         self.style = nn.Linear(EMBED_DIM, len(RENDERERS))
+        self.kind = nn.Linear(EMBED_DIM, len(SCENE_WORDS))
 
 
 def clip_pixels(pictures: np.ndarray) -> torch.Tensor:
@@ -90,6 +93,13 @@ def sibling_loss(first: torch.Tensor, second: torch.Tensor, scale: torch.Tensor)
     return functional.cross_entropy(logits, torch.arange(len(first)))
 
 
+def naming_loss(head: nn.Linear, embeds: torch.Tensor, names: list[str | None], known: tuple[str, ...]) -> torch.Tensor:
+    """Cross-entropy of the head's guess among `known`; embeddings (N, 192) without a name do not count."""
+    wanted = torch.tensor([-100 if name is None else known.index(name) for name in names])
+    guesses = head(functional.normalize(embeds, dim=1) * EMBED_DIM**0.5)
+    return functional.cross_entropy(guesses, wanted, reduction="sum") / max(1, int((wanted >= 0).sum()))
+
+
 def colour_targets(entries: list[Entry], pictures: np.ndarray) -> torch.Tensor:
     """(N, 72): the group's colours of some roles, and the picture reduced to 4 by 4."""
     rows = []
@@ -126,12 +136,14 @@ def clip_losses(task: ClipTask, tokenizer: CLIPTokenizer, batches: ClipBatches, 
     texts = text_embeds(task.clip, tokenizer, [caption.text for caption in captions])
     scale = task.clip.logit_scale.exp().clamp(max=50)
     ours, siblings = images.chunk(2)
-    styles = torch.tensor([list(RENDERERS).index(entry.style) for entry in entries])
     return {
         "match": match_loss(texts, ours, affinities(captions, entries), scale),
         "sibling": 0.3 * sibling_loss(ours, siblings, scale),
         "colour": 6 * functional.mse_loss(task.colours(ours), colour_targets(entries, pictures[: len(first)])),
-        "style": 0.3 * functional.cross_entropy(task.style(siblings), styles),
+        "style": 0.3 * naming_loss(task.style, siblings, [entry.style for entry in entries], tuple(RENDERERS)),
+        "kind": 0.5 * naming_loss(task.kind, ours, [entry.kind for entry in entries], tuple(SCENE_WORDS)),
+        "style_word": 0.3 * naming_loss(task.style, texts, [caption.style for caption in captions], tuple(RENDERERS)),
+        "kind_word": 0.3 * naming_loss(task.kind, texts, [caption.kind for caption in captions], tuple(SCENE_WORDS)),
     }
 
 

@@ -31,7 +31,7 @@ from .vocabulary import STYLE_WORDS, TEMPLATES
 logger = logging.getLogger("style_pack.training")
 REFERENCE_SHARE = 0.75
 EMPTY_REFERENCE_SHARE = 0.08
-CONTROL_SHARE = 0.87
+CONTROL_SHARE = 0.8
 SELF_REFERENCE_SHARE = 0.12
 # Latents that an edge crosses weigh more: most of the others are plain or random texture.
 EDGE_WEIGHT = 1.0
@@ -156,10 +156,10 @@ def open_prepared(file: Path, data: Dataset, vae: AutoencoderKL, clip: CLIPModel
     return prepared
 
 
-def words_for(entry: Entry, has_reference: bool, rng: np.random.Generator) -> str:
-    """A prompt for one sample: with a reference it may say anything, without one it names the style."""
+def words_for(entry: Entry, has_edges: bool, has_reference: bool, rng: np.random.Generator) -> str:
+    """A prompt for one sample: without a reference it mostly names the style, without edges the scene."""
     chance = rng.random()
-    if chance < 0.2:
+    if chance < (0.2 if has_edges else 0.08):
         return ""
     if entry.style not in STYLE_WORDS or chance < (0.4 if has_reference else 0.27):
         return scene_caption(entry.kind, rng).text
@@ -193,11 +193,12 @@ class Teller:
         has_reference = rng.random(size=self.batch) < REFERENCE_SHARE
         empty = torch.from_numpy(rng.random(size=(self.batch, 1)) >= EMPTY_REFERENCE_SHARE)
         edges = np.stack([data.control(index, int(rng.integers(len(CONTROLS)))) for index in targets])
-        texts = [words_for(entry, has, rng) for entry, has in zip(entries, has_reference, strict=True)]
+        has_edges = rng.random(size=self.batch) < CONTROL_SHARE
+        texts = [words_for(*about, rng) for about in zip(entries, has_edges, has_reference, strict=True)]
         told = Told(
             words=self.encode_words(texts),
             edges=torch.from_numpy(edges).float()[:, None].expand(-1, 3, -1, -1),
-            has_edges=torch.from_numpy(rng.random(size=self.batch) < CONTROL_SHARE).float(),
+            has_edges=torch.from_numpy(has_edges).float(),
             reference=self.prepared.embeds[references] * empty,
             has_reference=torch.from_numpy(has_reference).float(),
         )
