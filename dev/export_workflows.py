@@ -17,14 +17,15 @@ from typing import Any
 from comfy_client import ComfyError, Json
 from comfy_page import BrowserMissing, ComfyPage, open_browser
 from comfyui import ComfyServer
-from demo import SKETCH, find_nodes, preview_of
+from demo import SKETCH, Panel, compose, find_nodes, preview_of
 from graph_layout import Layout
 from PIL import Image, ImageDraw, ImageFont
 from places import ROOT
 from progress import say
-from workflow_layouts import LAYOUTS, QUICKSTART
+from workflow_layouts import ATTEMPTS, COMPARE, LAYOUTS, QUICKSTART
 
 WORKFLOWS = ROOT / "workflows"
+COMPARED = ROOT / "docs" / "compare.png"
 BUILD = (ROOT / "dev" / "build_graph.js").read_text(encoding="utf-8")
 
 STILL = """async () => {
@@ -51,7 +52,12 @@ def main() -> int:
             page.page.evaluate(STILL)
             for layout in LAYOUTS:
                 export(page, layout)
-                picture = result_picture(server) if layout is QUICKSTART else graph_picture(server, page, layout)
+                if layout is QUICKSTART:
+                    picture = result_picture(server)
+                elif layout is COMPARE:
+                    picture = comparison_picture(server)
+                else:
+                    picture = graph_picture(server, page, layout)
                 picture.save(WORKFLOWS / f"{layout.name}.jpg", quality=88)
                 say(f"workflows/{layout.name}: .json, .jpg and api/{layout.name}.json are written.")
     except (ComfyError, BrowserMissing) as error:
@@ -153,6 +159,33 @@ def result_picture(server: ComfyServer) -> Image.Image:
         sheet.paste(picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS), corner)
     brush.text((97, 200), "+", INK, ImageFont.load_default(28), anchor="mm")
     brush.text((217, 200), "=", INK, ImageFont.load_default(44), anchor="mm")
+    return sheet
+
+
+def comparison_picture(server: ComfyServer) -> Image.Image:
+    """What the comparison makes: sketch and reference above its four pictures. README's larger one is written too."""
+    say("Running the comparison for its pictures ...")
+    server.free()  # else what the quickstart has shown is not shown again
+    entry = server.run(read_json(api_path(COMPARE)))
+    saved = entry["outputs"][next(find_nodes(entry, "SaveImage"))]["images"][0]
+    strip = Image.open(io.BytesIO(server.get_image(saved))).convert("RGB")
+    step = (strip.width + strip.height // 32) // len(ATTEMPTS)
+    attempts = [strip.crop((n * step, 0, n * step + strip.height, strip.height)) for n in range(len(ATTEMPTS))]
+    scores = [
+        entry["outputs"][node_id]["text"][0] for node_id in sorted(find_nodes(entry, "ScoreStyledImage"), key=int)
+    ]
+    given = [Image.open(SKETCH), preview_of(server, entry, "RetrieveStyle")]
+    captions = [f"{title}\n{score}" for title, score in zip(ATTEMPTS, scores, strict=True)]
+    titles = ["Sketch", "Retrieved reference", *captions]
+    shown = [Panel(picture, title) for picture, title in zip([*given, *attempts], titles, strict=True)]
+    compose(shown).quantize(256, dither=Image.Dither.NONE).save(COMPARED, optimize=True)
+    sheet = Image.new("RGB", THUMBNAIL, PAPER)
+    brush = ImageDraw.Draw(sheet)
+    for n, picture in enumerate(given):
+        sheet.paste(picture.convert("RGB").resize((192, 192), Image.Resampling.LANCZOS), (120 + n * 208, 8))
+    for n, picture in enumerate(attempts):
+        sheet.paste(picture.resize((150, 150), Image.Resampling.LANCZOS), (8 + n * 158, 212))
+        brush.text((83 + n * 158, 380), ATTEMPTS[n], INK, ImageFont.load_default(15), anchor="mm")
     return sheet
 
 

@@ -201,4 +201,53 @@ plain IMAGE: any node takes them.
     ),
 )
 
-LAYOUTS = (QUICKSTART, SD15, NATIVE)
+ATTEMPTS = ("Words alone", "With the sketch", "With the reference", "With both")
+
+
+def attempt_group(number: int) -> Group:
+    """One of the four pictures: its sampler, its scores, and their text."""
+    spots = (Spot(9 + number, 340, 840), Spot(13 + number, 340, 190), Spot(17 + number, 340, 560, "Scores"))
+    return Group(ATTEMPTS[number], (CYAN, BLUE, OCHRE, PURPLE)[number], (RIGHT + 440 + number * 400, 0), (spots,))
+
+
+COMPARE = Layout(
+    "compare_with_and_without_rag",
+    "5d1c4f0e-7a34-4b60-9c55-2f6f1a3d8e04",
+    (
+        sketch_group(7),
+        style_group(8),
+        Group("Models", GREEN, (RIGHT, 0), ((Spot(6, 380, 130),),)),
+        *(attempt_group(number) for number in range(len(ATTEMPTS))),
+        Group(
+            "Side by side",
+            PURPLE,
+            (RIGHT + 440, 1760),
+            (
+                (Spot(21, 300, 154),),
+                (Spot(22, 300, 154),),
+                (Spot(23, 300, 154),),
+                (Spot(24, 480, 400, "Side by side"),),
+            ),
+        ),
+    ),
+    read_me(
+        """
+## What do the sketch and the reference do?
+
+Four pictures of the same **prompt** and the same **seed**: from words alone, with the sketch, with the retrieved
+reference, and with both. Each gets scores, from 0 to 1, against the same edges, reference and prompt:
+
+- *edges*: does it follow the sketch? F1 of its edges.
+- *style*: is it like the reference? 0.5 is chance.
+- *prompt*: does it fit the words? 0.5 is chance.
+
+Press **Run**, then change the two green nodes. The picture at the end of the graph shows all four, from left to right.
+
+For pictures to keep, choose other models in *Load Style Pipeline*; the two samplers without edges need *width* and
+*height* to be 512 then.
+"""
+    ),
+    seed="fixed",
+)
+
+LAYOUTS = (QUICKSTART, COMPARE, SD15, NATIVE)

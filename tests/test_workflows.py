@@ -13,7 +13,7 @@ from PIL import Image
 from places import ROOT
 
 WORKFLOWS = ROOT / "workflows"
-NAMES = ("quickstart", "style_rag_native", "style_rag_sd15")
+NAMES = ("compare_with_and_without_rag", "quickstart", "style_rag_native", "style_rag_sd15")
 STOCK_NODES = {
     "CheckpointLoaderSimple",
     "CLIPTextEncode",
@@ -22,8 +22,10 @@ STOCK_NODES = {
     "ControlNetApplyAdvanced",
     "ControlNetLoader",
     "EmptyLatentImage",
+    "ImageStitch",
     "KSampler",
     "LoadImage",
+    "PreviewAny",
     "PreviewImage",
     "PrimitiveStringMultiline",
     "SaveImage",
