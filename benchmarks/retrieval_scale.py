@@ -8,7 +8,6 @@ measured on pictures, with the bundled CLIP. `_ms` is wall-clock, in which whate
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import random
 import resource
@@ -22,22 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pack import ROOT, import_pack
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
 DIMENSION, QUERIES, PAGE = 512, 200, 1000
 PICTURES = 512  # for the ingest rate
 WORDS = [f"word{n}" for n in range(4000)]
 TAGS = [f"tag{n}" for n in range(40)]
-
-
-def register_pack() -> None:
-    """The pack's folder can have any name, and its __init__.py is for ComfyUI's loader alone."""
-    spec = importlib.util.spec_from_file_location(
-        "style_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    assert spec is not None
-    sys.modules["style_pack"] = importlib.util.module_from_spec(spec)
 
 
 class Vectors:
@@ -186,7 +176,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--resync", type=int, default=10_000, metavar="PICTURES")
     options = parser.parse_args()
-    register_pack()
+    import_pack()
     place = Path(tempfile.mkdtemp())
     result: dict[str, Any] = {"benchmark": "retrieval_scale", "dimension": DIMENSION}
     try:

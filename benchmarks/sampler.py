@@ -4,49 +4,29 @@ Both have their models in memory, encode prompt and reference, sample and decode
 pictures (0..1) is printed beside, for a speed that changes the picture is another matter.
 """
 
-import importlib.util
 import json
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import torch
+from pack import MODELS, import_pack, load_bundled
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-MODELS = ROOT / "models"
 ROUNDS = 7
 STEPS = 20
-
-
-def import_pack() -> None:
-    """Make the pack importable as `style_pack` without running its __init__.py, which is for ComfyUI."""
-    spec = importlib.util.spec_from_file_location(
-        "style_pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    assert spec is not None
-    sys.modules["style_pack"] = importlib.util.module_from_spec(spec)
 
 
 def main() -> None:
     import_pack()
     from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
     from style_pack.generation.conditioning import Reference
-    from style_pack.generation.files import check_files
-    from style_pack.generation.pipeline import DTYPE_ARGUMENT, load_pipeline
+    from style_pack.generation.pipeline import DTYPE_ARGUMENT
     from style_pack.generation.sampler import generate
     from style_pack.generation.schedulers import build_scheduler
     from style_pack.generation.settings import GenerationSettings
 
     adapter = MODELS / "ip-adapter-tiny"
-    files = check_files(
-        MODELS / "sd-tiny",
-        MODELS / "controlnet-canny-tiny",
-        adapter / "ip-adapter_tiny.safetensors",
-        [adapter / "image_encoder"],
-    )
-    pipeline = load_pipeline(files, MODELS / "sd-tiny" / "tokenizer", torch.float32)
+    pipeline = load_bundled()
     float32 = {DTYPE_ARGUMENT: torch.float32}
     plain = StableDiffusionControlNetPipeline.from_pretrained(
         MODELS / "sd-tiny",

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .dataset import Dataset
-from .vocabulary import STYLE_WORDS
+from training.dataset import Dataset
+from training.vocabulary import STYLE_WORDS
 
 NEIGHBOURS = 5
 PER_STYLE = 60
 
 
 def statistics_of(picture: np.ndarray) -> np.ndarray:
-    """Features of an RGB uint8 picture: Lab colours, saturation, gradients of four scales, repeats of 4 and 8 px."""
+    """Features of an RGB uint8 picture: Lab colours, gradients of four scales, repeats of 4, 8 and 16 px."""
     square = cv2.resize(np.ascontiguousarray(picture), (256, 256), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(square, cv2.COLOR_RGB2LAB).astype(np.float32)
     features = [*np.percentile(lab.reshape(-1, 3), (5, 25, 50, 75, 95), axis=0).ravel() / 25]
@@ -30,7 +30,7 @@ def statistics_of(picture: np.ndarray) -> np.ndarray:
         features += [np.log1p(part) for part in (across.mean(), down.mean(), across.std(), down.std())]
         features += [np.log1p(np.percentile(across, 50)), np.log1p(np.percentile(across, 90))]
     detail = light - cv2.GaussianBlur(light, (0, 0), 4)
-    for period in (3, 4, 8):
+    for period in (4, 8, 16):
         shifted = [np.roll(detail, period, axis=axis) for axis in (0, 1)]
         features += [3 * float((detail * other).mean() / (detail.var() + 1)) for other in shifted]
     return np.array(features, np.float32)

@@ -1,0 +1,214 @@
+"""What the bundled models can do, on layouts that training never saw, through the pack's own code.
+
+    .venv/bin/python benchmarks/quality.py [--layouts 50 --seeds 3 --models models]
+
+Prints one JSON object: structure (edge F1 against the control), style (told by a judge that is none of the models),
+retrieval (held-out wordings in the starter library) and text (which scene the prompt alone gives). Writes the contact
+sheet output/quality.png: references across, sketches down, the last three of kinds that training never showed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import torch
+from pack import MODELS, ROOT, import_pack, load_bundled
+from PIL import Image
+
+import_pack()
+from style_judge import StyleJudge  # noqa: E402
+from style_pack.generation.conditioning import Reference  # noqa: E402
+from style_pack.generation.edge_score import score_edges  # noqa: E402
+from style_pack.generation.sampler import generate  # noqa: E402
+from style_pack.generation.settings import GenerationSettings  # noqa: E402
+from style_pack.retrieval.encoder import StyleEncoder  # noqa: E402
+from style_pack.retrieval.ingest import ingest  # noqa: E402
+from style_pack.retrieval.search import StyleQuery, search  # noqa: E402
+from style_pack.retrieval.store import StyleStore  # noqa: E402
+
+from training.captions import held_out_prompts  # noqa: E402
+from training.dataset import SIZE, Dataset, line_art, open_dataset, plan  # noqa: E402
+from training.figures import FIGURES, draw_figure  # noqa: E402
+from training.vocabulary import HELD_OUT_TEMPLATES, SCENE_WORDS, STYLE_WORDS  # noqa: E402
+
+WORK = ROOT / "training" / ".work"
+# The judge is fitted on the first groups of the training set, the models are tried on none of it.
+TRAINING = plan(135, 7, held_out=False)
+HELD_OUT = plan(60, 4, held_out=True)
+SETTINGS = GenerationSettings("", "", 0, 15, 1.5, "ddim", SIZE, SIZE, ip_adapter_scale=1.0)
+NO_CONTROL = replace(SETTINGS, controlnet_conditioning_scale=0.0)
+NO_STYLE = replace(SETTINGS, ip_adapter_scale=0.0)
+PROMPTS_PER_STYLE = 8
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One picture to paint: whose edges, whose style, and what decides the rest."""
+
+    target: int
+    reference: int
+    settings: GenerationSettings
+
+
+class Bench:
+    """Models, held-out pictures and the judge."""
+
+    def __init__(self, models: Path) -> None:
+        self.pipeline = load_bundled(models)
+        tokenizer = models / "clip-tiny"
+        self.encoder = StyleEncoder("bundled/clip-tiny", models / "clip-tiny", tokenizer)
+        self.data = open_dataset(WORK / "held-out", HELD_OUT)
+        self.judge = StyleJudge.fit(open_dataset(WORK / "judge", TRAINING))
+
+    def paint(self, edges: np.ndarray | None, reference: np.ndarray | None, settings: GenerationSettings) -> np.ndarray:
+        """(256, 256, 3) uint8 from edges (256, 256) of 0 and 255 and a picture, either None."""
+        lines = None if edges is None else torch.from_numpy(edges / 255).float().expand(1, 3, SIZE, SIZE)
+        styles = [] if reference is None else [Reference(Image.fromarray(reference))]
+        image = generate(self.pipeline, settings, lines, styles).images[0]
+        return (image.numpy() * 255).round().astype(np.uint8)
+
+    def edges(self, index: int) -> np.ndarray:
+        return self.data.control(index, 0) * np.uint8(255)
+
+
+def trials(data: Dataset, layouts: int, settings: list[GenerationSettings]) -> list[Trial]:
+    """Held-out layouts, each with a reference of any style, once for every one of the settings."""
+    rng = np.random.default_rng(7)
+    styled = [index for index, entry in enumerate(data.entries) if entry.style in STYLE_WORDS]
+    targets = rng.choice(styled, size=layouts, replace=False)
+    references = [int(rng.choice(styled)) for _ in targets]
+    return [Trial(int(t), r, one) for one in settings for t, r in zip(targets, references, strict=True)]
+
+
+def measure(bench: Bench, chosen: list[Trial]) -> dict[str, object]:
+    """Mean edge F1 of the pictures and of the real renders of the same layouts, and whose style they have."""
+    f1, real, right = [], [], {}
+    for trial in chosen:
+        edges, style = bench.edges(trial.target), bench.data.entries[trial.reference].style
+        picture = bench.paint(edges, np.asarray(bench.data.pictures[trial.reference]), trial.settings)
+        f1.append(score_edges(picture, edges).f1)
+        real.append(score_edges(np.asarray(bench.data.pictures[trial.target]), edges).f1)
+        right.setdefault(style, []).append(bench.judge.style_of(picture) == style)
+    return {
+        "pictures": len(chosen),
+        "edge_f1": round(fmean(f1), 3),
+        "edge_f1_of_real_renders": round(fmean(real), 3),
+        "style_is_the_references": round(fmean(hit for hits in right.values() for hit in hits), 3),
+        "by_style": {style: round(fmean(hits), 2) for style, hits in sorted(right.items())},
+    }
+
+
+def measure_retrieval(bench: Bench) -> dict[str, object]:
+    """Share of held-out wordings whose best match in the starter library has the style that they name."""
+    prompts = held_out_prompts(HELD_OUT_TEMPLATES, PROMPTS_PER_STYLE, seed=8)
+    shares = {}
+    with tempfile.TemporaryDirectory() as folder:
+        store = StyleStore(Path(folder) / "starter")
+        ingest(store, bench.encoder, [ROOT / "styles"], "sync")
+        for strategy in ("semantic", "keyword", "hybrid"):
+            found = [search(store, bench.encoder, StyleQuery(prompt.text, strategy)) for prompt in prompts]
+            hits = [bool(m) and prompt.style in m[0].record.tags for m, prompt in zip(found, prompts, strict=True)]
+            shares[strategy] = round(fmean(hits), 3)
+    return {"prompts": len(prompts), "style_is_first": shares}
+
+
+def measure_text(bench: Bench, seeds: int) -> dict[str, object]:
+    """Share of pictures from words alone whose nearest scene word, by the tiny CLIP, is the one that was asked for."""
+    kinds = [kind for kind in SCENE_WORDS if kind != "shapes"]
+    words = bench.encoder.encode_texts([f"a {SCENE_WORDS[kind][0]}" for kind in kinds])
+
+    def kinds_of(pictures: list[np.ndarray]) -> list[str]:
+        vectors = bench.encoder.encode_images([Image.fromarray(picture) for picture in pictures])
+        return [kinds[place] for place in (vectors @ words.T).argmax(axis=1)]
+
+    painted, asked = [], []
+    for seed in range(seeds):
+        for number, kind in enumerate(kinds):
+            style = STYLE_WORDS[list(STYLE_WORDS)[(seed * 5 + number) % len(STYLE_WORDS)]][0]
+            prompt = f"a {SCENE_WORDS[kind][0]} in {style} style"
+            painted.append(bench.paint(None, None, replace(SETTINGS, prompt=prompt, seed=seed, guidance_scale=3.0)))
+            asked.append(kind)
+    shown = [(p, e.kind) for p, e in zip(bench.data.pictures, bench.data.entries, strict=True) if e.kind in kinds]
+    real = kinds_of([np.asarray(picture) for picture, _ in shown])
+    return {
+        "pictures": len(asked),
+        "scene_is_the_prompts": round(fmean(a == b for a, b in zip(kinds_of(painted), asked, strict=True)), 3),
+        "the_same_of_real_renders": round(fmean(a == b for a, (_, b) in zip(real, shown, strict=True)), 3),
+        "chance": round(1 / len(kinds), 3),
+    }
+
+
+def figures() -> dict[str, np.ndarray]:
+    """Edges of the kinds of drawing that training never showed."""
+    import cv2
+
+    return {name: cv2.Canny(line_art(draw_figure(name), SIZE, 3), 50, 150) for name in FIGURES}
+
+
+def measure_figures(bench: Bench, seeds: int) -> dict[str, float]:
+    """Mean edge F1 of each unknown figure, over one reference of every style."""
+    references = reference_of_each_style(bench.data)
+    return {
+        name: round(
+            fmean(
+                score_edges(bench.paint(edges, reference, replace(SETTINGS, seed=seed)), edges).f1
+                for seed in range(seeds)
+                for reference in references
+            ),
+            3,
+        )
+        for name, edges in figures().items()
+    }
+
+
+def reference_of_each_style(data: Dataset) -> list[np.ndarray]:
+    firsts = {entry.style: index for index, entry in reversed(list(enumerate(data.entries)))}
+    return [np.asarray(data.pictures[firsts[style]]) for style in STYLE_WORDS]
+
+
+def contact_sheet(bench: Bench) -> Image.Image:
+    """References across, sketches down."""
+    references = reference_of_each_style(bench.data)
+    rows = [[np.full((SIZE, SIZE, 3), 255, np.uint8), *references]]
+    sketches = [bench.edges(index) for index in (1, 21, 41, 62, 83)] + list(figures().values())
+    for edges in sketches:
+        page = np.repeat(255 - edges[..., None], 3, axis=2)
+        rows.append([page, *[bench.paint(edges, reference, SETTINGS) for reference in references]])
+    return Image.fromarray(np.vstack([np.hstack(row) for row in rows]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the bundled models.")
+    parser.add_argument("--layouts", type=int, default=50)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--models", type=Path, default=MODELS)
+    parser.add_argument("--sheet", type=Path, default=ROOT / "output" / "quality.png")
+    arguments = parser.parse_args()
+    bench = Bench(arguments.models)
+    seeds = [replace(SETTINGS, seed=seed) for seed in range(arguments.seeds)]
+    print(
+        json.dumps(
+            {
+                "benchmark": "quality",
+                "judge_right_on_real_renders": bench.judge.accuracy(bench.data),
+                "control 1, style 1": measure(bench, trials(bench.data, arguments.layouts, seeds)),
+                "control 0, style 1": measure(bench, trials(bench.data, arguments.layouts, [NO_CONTROL])),
+                "control 1, style 0": measure(bench, trials(bench.data, arguments.layouts, [NO_STYLE])),
+                "unknown_figures_edge_f1": measure_figures(bench, 1),
+                "retrieval": measure_retrieval(bench),
+                "words_alone": measure_text(bench, arguments.seeds),
+            }
+        )
+    )
+    arguments.sheet.parent.mkdir(exist_ok=True)
+    contact_sheet(bench).save(arguments.sheet)
+
+
+if __name__ == "__main__":
+    main()
