@@ -88,13 +88,9 @@ def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
     if missing:
         raise FileNotFoundError(f"source {missing[0]} does not exist: correct the path.")
     store = _open_store(options, new=True)
+    sources = [path.resolve() for path in options.sources]
     with tqdm(unit="picture", disable=None) as bar:  # shown on terminals alone
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        report = ingest(store, _open_encoder(options), [p.resolve() for p in options.sources], options.update, progress)
+        report = ingest(store, _open_encoder(options), sources, options.update, _progress_on(bar))
     return asdict(report)
 
 
@@ -135,7 +131,7 @@ def run_export(options: argparse.Namespace) -> dict[str, Any]:
     if options.file.suffix.lower() != PACK_SUFFIX:
         raise ValueError(f"{options.file.name} does not end in {PACK_SUFFIX}: name the file so, for it to be imported.")
     with tqdm(unit="picture", disable=None) as bar:
-        count = export_pack(_open_store(options), options.file, lambda done, total: bar.update(done - bar.n))
+        count = export_pack(_open_store(options), options.file, _progress_on(bar))
     return {"exported": count, "file": str(options.file)}
 
 
@@ -180,6 +176,14 @@ def _open_encoder(options: argparse.Namespace) -> StyleEncoder:
     if not path.exists():
         raise FileNotFoundError(f"encoder {name} does not exist: give the folder or file of a CLIP model.")
     return StyleEncoder(name, path, BUNDLED["bundled/clip-tiny"], lambda model: model.to(options.device).device)
+
+
+def _progress_on(bar: Any) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return progress
 
 
 def _find_id(store: StyleStore, start: str) -> str:
