@@ -225,14 +225,14 @@ def style(
 
 def test_a_picture_scores_high_against_its_own_style_and_low_against_another(comfy_nodes: Nodes) -> None:
     pack = module(comfy_nodes, "paths").PACK
-    files = [sorted((pack / "styles" / name).glob("*.jpg")) for name in ("blueprint", "stained-glass")]
+    files = [sorted((pack / "styles" / name).glob("*.jpg")) for name in ("blueprint", "industrial-rust")]
     (own, sibling), other = [Image.open(file).convert("RGB") for file in files[0][:2]], Image.open(files[1][0])
     image = module(comfy_nodes, "convert").pil_to_image(own)
     same, alike, unlike = (style(comfy_nodes, image, picture).args for picture in (own, sibling, other.convert("RGB")))
     assert json.loads(same[3])["style"]["cosine"] == 1.0
-    assert same[1] >= alike[1] > 0.95 > 0.75 > unlike[1]
+    assert same[1] >= alike[1] > 0.95 > 0.5 > unlike[1]
     assert same[2] > 0.9  # the prompt names its style
-    assert same[2] > style(comfy_nodes, image, own, prompt="a house as stained glass").args[2]
+    assert same[2] > style(comfy_nodes, image, own, prompt="a house of rusted metal").args[2]
 
 
 def test_scores_come_with_what_they_were_computed_from(comfy_nodes: Nodes) -> None:
