@@ -66,8 +66,7 @@ class StyleEncoder:
     @cached_property
     def identity(self) -> str:
         """`name@weights`: a knowledge base tells by the weights' fingerprint whether its vectors came from them."""
-        weights = self.path / "model.safetensors"
-        return f"{self.name}@{fingerprint(weights if weights.is_file() else self.path)}"
+        return identity_of(self.name, self.path)
 
     def check_strategy(self, strategy: str) -> None:
         """Raise ValueError when a search strategy needs what this encoder can't do."""
@@ -160,6 +159,12 @@ def load_encoder(name: str, path: Path, config_of: Callable[[Any], Any] | None =
             f"encoder {name} lacks {len(missing)} of its tensors (such as {missing[0]}): download {path.name} again."
         )
     return model.float().requires_grad_(False).eval()
+
+
+def identity_of(name: str, path: Path) -> str:
+    """Return `name@weights` of an encoder's folder or file, without reading all of it."""
+    weights = path / "model.safetensors"
+    return f"{name}@{fingerprint(weights if weights.is_file() else path)}"
 
 
 def average_windows(vectors: np.ndarray, counts: Sequence[int]) -> np.ndarray:

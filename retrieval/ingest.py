@@ -14,6 +14,7 @@ from PIL import Image
 from . import stylepack
 from .calibration import measure_background
 from .encoder import StyleEncoder
+from .origin import same_weights
 from .reader import PACK_SUFFIX, content_id, find_pictures, open_picture, read_description
 from .records import IngestReport, SourceFile, StyleRecord
 from .store import StyleStore
@@ -73,7 +74,7 @@ def _update(
     known: dict[str, np.ndarray] = {}
     for pack in packs:
         _, vectors = stylepack.unpack(pack, store.folder / PACKS)
-        known |= vectors.by_id if vectors.fit(encoder.identity) else {}
+        known |= vectors.by_id if same_weights(vectors.encoder, encoder.identity) else {}
     kept = [*(store.folder / PACKS).glob("*"), store.folder / PICTURES]
     named = [source for source in sources if source not in packs]
     files = list(find_pictures([*named, *(folder for folder in kept if folder.is_dir() and any(folder.iterdir()))]))

@@ -29,6 +29,11 @@ class Origin:
     pack: str = ""
 
 
+def same_weights(one: str, other: str) -> bool:
+    """Tell whether two encoder identities, `name@weights`, name the same weights, under whatever name."""
+    return one.rpartition("@")[2] == other.rpartition("@")[2]
+
+
 def to_origin(meta: dict[str, Any]) -> Origin | None:
     """Return what the table `meta` says; None while the knowledge base is empty."""
     names = {entry.name for entry in fields(Origin)}

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..model_files import fingerprint, identify
-from .encoder import average_windows, load_encoder, own_device
+from ..model_files import identify
+from .encoder import average_windows, identity_of, load_encoder, own_device
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +48,7 @@ class SentenceEncoder:
     @cached_property
     def identity(self) -> str:
         """`name@weights`, as of every encoder: what tells whether stored vectors came from it."""
-        weights = self.path / "model.safetensors"
-        return f"{self.name}@{fingerprint(weights if weights.is_file() else self.path)}"
+        return identity_of(self.name, self.path)
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Return (N, D) float32, unit length. What is longer than the model reads is encoded in windows, averaged."""

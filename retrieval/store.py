@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from .database import FILE, Database
 from .filters import labels
 from .index import SETTINGS, read_choice
-from .origin import Origin, pack_version, to_origin
+from .origin import Origin, pack_version, same_weights, to_origin
 from .records import StyleRecord
 from .snapshot import Place, is_stale, open_view, pages_after, publish
 from .view import View
@@ -77,7 +77,7 @@ class StyleStore:
     def require_encoder(self, identity: str) -> None:
         """Raise ValueError unless the vectors stored here came from the same weights, under whatever name."""
         origin = self.origin
-        if origin and origin.encoder.rpartition("@")[2] != identity.rpartition("@")[2]:
+        if origin and not same_weights(origin.encoder, identity):
             raise ValueError(
                 f"knowledge base '{self.name}' was made with encoder {origin.encoder} ({origin.dimension} numbers a "
                 f"picture), and {identity} is chosen: choose the same encoder, or set update to rebuild."

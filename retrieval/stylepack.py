@@ -46,10 +46,6 @@ class Vectors:
     encoder: str
     by_id: dict[str, np.ndarray]
 
-    def fit(self, encoder: str) -> bool:
-        """Tell whether they came from the same weights, under whatever name."""
-        return self.encoder.rpartition("@")[2] == encoder.rpartition("@")[2]
-
 
 def export_pack(store: StyleStore, file: Path, on_progress: Progress = lambda done, total: None) -> int:
     """Write a knowledge base to `file`, whole or not at all, and return how many pictures it has.
