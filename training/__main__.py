@@ -8,20 +8,19 @@ from __future__ import annotations
 import argparse
 import copy
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
-from transformers import CLIPModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
-from .architecture import Models
+from .architecture import Models, build_clip
 from .dataset import Dataset, open_dataset, plan
 from .export import MODELS, export_models
 from .loop import Schedule
 from .tokenizer import build_tokenizer
-from .train_clip import train_clip
-from .train_diffusion import Painter, open_prepared, train_diffusion
+from .train_clip import ClipTask, train_clip
+from .train_diffusion import Leg, Mixture, Painter, open_prepared, train_diffusion
 from .train_vae import train_vae
 
 WORK = Path(__file__).resolve().parent / ".work"
@@ -30,51 +29,70 @@ logger = logging.getLogger("style_pack.training")
 
 @dataclass(frozen=True)
 class Recipe:
-    """The size of a whole run."""
+    """The size of a whole run.
+
+    Both CLIP and the painter train in two legs, each from the average of the last and with a schedule of its own. The
+    painter works with the CLIP of the first leg; that of the second finds styles and names scenes.
+    """
 
     groups: int
     per_group: int
     vae: Schedule
     clip: Schedule
+    clip_further: Schedule
     diffusion: Schedule
+    diffusion_further: Schedule
 
 
 RECIPES = {
     "full": Recipe(
-        groups=540,
+        groups=1080,
         per_group=7,
         vae=Schedule(steps=5000, batch=3, learning_rate=2e-3),
         clip=Schedule(steps=700, batch=40, learning_rate=1e-3, warm_up=50, save_every=50),
+        clip_further=Schedule(steps=2000, batch=40, learning_rate=7e-4, save_every=50),
         diffusion=Schedule(steps=3600, batch=8, learning_rate=1.2e-3, averaging=0.997),
+        diffusion_further=Schedule(steps=7000, batch=8, learning_rate=1e-3, averaging=0.998),
     ),
     "smoke": Recipe(
         groups=6,
         per_group=2,
         vae=Schedule(steps=2, batch=1, learning_rate=1e-3, save_every=1),
         clip=Schedule(steps=2, batch=4, learning_rate=1e-3, save_every=1),
+        clip_further=Schedule(steps=1, batch=4, learning_rate=1e-3),
         diffusion=Schedule(steps=2, batch=2, learning_rate=1e-3, save_every=1),
+        diffusion_further=Schedule(steps=1, batch=2, learning_rate=1e-3),
     ),
 }
-
-
-def stack_of(vae: AutoencoderKL, clip: CLIPModel, painter: Painter) -> Models:
-    """The trained parts as one stack."""
-    return Models(vae, painter.plain_unet(), painter.controlnet, painter.ip_adapter, clip)
+# Edges are learned in the first leg; the second sees more of what has none, which takes longer.
+FIRST_MIXTURE = Mixture(edges=0.8, reference=0.75)
+FURTHER_MIXTURE = Mixture(edges=0.7, reference=0.72)
 
 
 def train_models(recipe: Recipe, data: Dataset, tokenizer: CLIPTokenizer, work: Path) -> Models:
     """All stages in turn."""
     vae = train_vae(data, recipe.vae, work)
-    clip = train_clip(data, tokenizer, recipe.clip, work)
+    torch.manual_seed(2)
+    task = train_clip(data, tokenizer, recipe.clip, work, "clip", ClipTask(build_clip(len(tokenizer))))
+    clip = copy.deepcopy(task.clip)
+    finder = train_clip(data, tokenizer, recipe.clip_further, work, "clip_further", task).clip
     prepared = open_prepared(work / "prepared.pt", data, vae, clip)
-    painter = train_diffusion(prepared, clip, tokenizer, recipe.diffusion, work)
-    return stack_of(vae, clip, painter)
+    legs = (
+        Leg("diffusion", recipe.diffusion, FIRST_MIXTURE),
+        Leg("diffusion_further", recipe.diffusion_further, FURTHER_MIXTURE),
+    )
+    torch.manual_seed(3)
+    painter = Painter()
+    for leg in legs:
+        painter = train_diffusion(prepared, clip, tokenizer, leg, work, painter)
+    return Models(vae, painter.plain_unet(), painter.controlnet, painter.ip_adapter, clip, finder)
 
 
 def without_steps(recipe: Recipe) -> Recipe:
     """The same recipe, training nothing: every stage gives what its checkpoint holds."""
-    stages = {name: replace(getattr(recipe, name), steps=0) for name in ("vae", "clip", "diffusion")}
-    return replace(recipe, **stages)
+    stages = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+    idle = {name: replace(stage, steps=0) for name, stage in stages.items() if isinstance(stage, Schedule)}
+    return replace(recipe, **idle)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -8,6 +8,7 @@ must tell the style and the scene by the same two linear heads, which teaches th
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import CLIPModel, CLIPTokenizer
 
-from .architecture import CLIP_IMAGE_SIZE, CLIP_MEAN, CLIP_STD, EMBED_DIM, build_clip
+from .architecture import CLIP_IMAGE_SIZE, CLIP_MEAN, CLIP_STD, EMBED_DIM
 from .captions import Caption, describe
 from .dataset import Dataset, Entry
 from .loop import Losses, Schedule, Stage
@@ -141,16 +142,17 @@ def clip_losses(task: ClipTask, tokenizer: CLIPTokenizer, batches: ClipBatches, 
         "sibling": 0.3 * sibling_loss(ours, siblings, scale),
         "colour": 6 * functional.mse_loss(task.colours(ours), colour_targets(entries, pictures[: len(first)])),
         "style": 0.3 * naming_loss(task.style, siblings, [entry.style for entry in entries], tuple(RENDERERS)),
-        "kind": 0.5 * naming_loss(task.kind, ours, [entry.kind for entry in entries], tuple(SCENE_WORDS)),
+        "kind": 1.0 * naming_loss(task.kind, ours, [entry.kind for entry in entries], tuple(SCENE_WORDS)),
         "style_word": 0.3 * naming_loss(task.style, texts, [caption.style for caption in captions], tuple(RENDERERS)),
         "kind_word": 0.3 * naming_loss(task.kind, texts, [caption.kind for caption in captions], tuple(SCENE_WORDS)),
     }
 
 
-def train_clip(data: Dataset, tokenizer: CLIPTokenizer, schedule: Schedule, work: Path) -> CLIPModel:
-    """The trained CLIP, its auxiliary heads left behind."""
-    torch.manual_seed(2)
-    task = ClipTask(build_clip(len(tokenizer)))
+def train_clip(
+    data: Dataset, tokenizer: CLIPTokenizer, schedule: Schedule, work: Path, name: str, start: ClipTask
+) -> ClipTask:
+    """What `start` becomes in the leg `name`, averaged; only training needs the heads beside its `clip`."""
+    task = start.requires_grad_()
     batches = ClipBatches(data, schedule.batch)
-    stage = Stage("clip", task, schedule, work)
-    return stage.run(lambda step: clip_losses(task, tokenizer, batches, step)).clip
+    stage = Stage(name, task, schedule, work)
+    return cast(ClipTask, stage.run(lambda step: clip_losses(task, tokenizer, batches, step)))

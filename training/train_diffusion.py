@@ -29,9 +29,7 @@ from .train_vae import encode, to_batch
 from .vocabulary import STYLE_WORDS, TEMPLATES
 
 logger = logging.getLogger("style_pack.training")
-REFERENCE_SHARE = 0.75
 EMPTY_REFERENCE_SHARE = 0.08
-CONTROL_SHARE = 0.8
 SELF_REFERENCE_SHARE = 0.12
 # Latents that an edge crosses weigh more: most of the others are plain or random texture.
 EDGE_WEIGHT = 1.0
@@ -118,6 +116,14 @@ class Told:
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """Shares of the samples that are told edges and that are told a reference, 0..1."""
+
+    edges: float
+    reference: float
+
+
+@dataclass(frozen=True)
 class Prepared:
     """Everything that can be computed once: latents (N, 4, 32, 32) and image embeddings (N, 192)."""
 
@@ -171,8 +177,11 @@ def words_for(entry: Entry, has_edges: bool, has_reference: bool, rng: np.random
 class Teller:
     """Draws batches; each depends on its step alone."""
 
-    def __init__(self, prepared: Prepared, clip: CLIPModel, tokenizer: CLIPTokenizer, batch: int) -> None:
-        self.prepared, self.clip, self.tokenizer, self.batch = prepared, clip, tokenizer, batch
+    def __init__(
+        self, prepared: Prepared, clip: CLIPModel, tokenizer: CLIPTokenizer, batch: int, mixture: Mixture
+    ) -> None:
+        self.prepared, self.clip, self.tokenizer = prepared, clip, tokenizer
+        self.batch, self.mixture = batch, mixture
         self.members = prepared.data.groups()
 
     @torch.no_grad()
@@ -190,10 +199,10 @@ class Teller:
         own = rng.random(size=self.batch) < SELF_REFERENCE_SHARE
         siblings = [rng.choice(self.members[entry.group]) for entry in entries]
         references = np.where(own, targets, siblings)
-        has_reference = rng.random(size=self.batch) < REFERENCE_SHARE
+        has_reference = rng.random(size=self.batch) < self.mixture.reference
         empty = torch.from_numpy(rng.random(size=(self.batch, 1)) >= EMPTY_REFERENCE_SHARE)
         edges = np.stack([data.control(index, int(rng.integers(len(CONTROLS)))) for index in targets])
-        has_edges = rng.random(size=self.batch) < CONTROL_SHARE
+        has_edges = rng.random(size=self.batch) < self.mixture.edges
         texts = [words_for(*about, rng) for about in zip(entries, has_edges, has_reference, strict=True)]
         told = Told(
             words=self.encode_words(texts),
@@ -231,12 +240,20 @@ def diffusion_losses(painter: Painter, teller: Teller, step: int) -> Losses:
     return {"velocity": velocity_loss(painter, clean, told, float(teller.prepared.latents.var()), step)}
 
 
+@dataclass(frozen=True)
+class Leg:
+    """One part of the painter's training: its name, how long it is, and what its samples are told."""
+
+    name: str
+    schedule: Schedule
+    mixture: Mixture
+
+
 def train_diffusion(
-    prepared: Prepared, clip: CLIPModel, tokenizer: CLIPTokenizer, schedule: Schedule, work: Path
+    prepared: Prepared, clip: CLIPModel, tokenizer: CLIPTokenizer, leg: Leg, work: Path, start: Painter
 ) -> Painter:
-    """The trained and averaged painter."""
-    torch.manual_seed(3)
-    painter = Painter().to(memory_format=torch.channels_last)
-    teller = Teller(prepared, clip.eval(), tokenizer, schedule.batch)
-    stage = Stage("diffusion", painter, schedule, work)
+    """The painter that `start` becomes in this leg, averaged."""
+    painter = start.requires_grad_().to(memory_format=torch.channels_last)
+    teller = Teller(prepared, clip.eval(), tokenizer, leg.schedule.batch, leg.mixture)
+    stage = Stage(leg.name, painter, leg.schedule, work)
     return cast(Painter, stage.run(lambda step: diffusion_losses(painter, teller, step)))
