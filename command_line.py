@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("--strategy", choices=("hybrid", "semantic", "keyword", "image"), default="hybrid")
     search.add_argument("--top-k", type=int, default=4)
     search.add_argument("--min-score", type=float, default=0.0)
-    search.add_argument("--filter", default="", help="such as 'tag:ukiyo-e -license:CC-BY'")
+    search.add_argument("--filter", default="", help="such as 'tag:ukiyo-e date:>=2024 -size:<512'")
     search.add_argument("--image", type=Path, help="a picture whose look is wanted")
     listing = add("list", run_list, _show_records, "List what is stored.")
     listing.add_argument("--filter", default="")
@@ -108,10 +108,10 @@ def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
 def run_list(options: argparse.Namespace) -> list[dict[str, Any]]:
     from .retrieval.filters import parse_filter
 
-    terms = parse_filter(options.filter)
+    wanted = parse_filter(options.filter)
     store = _open_store(options)
     with store.reading() as view:
-        ids = view.ids(view.passing(terms))
+        ids = view.ids(view.passing(wanted))
     return [asdict(record) | {"files": list(record.files)} for record in store.records(sorted(ids)).values()]
 
 

@@ -66,8 +66,8 @@ class RetrieveStyle(io.ComfyNode):
                 io.String.Input(
                     "filter",
                     default="",
-                    tooltip="Terms that must hold, such as tag:ukiyo-e license:CC0 -tag:photo. Fields: tag, "
-                    "license, folder, name.",
+                    tooltip="What must hold of a picture, such as (tag:ukiyo-e OR tag:ink) license:CC0 date:>=2024 "
+                    "-size:<512. Fields: tag, license, folder, name, date, size, width, height.",
                 ),
                 io.Image.Input(
                     "query_image",

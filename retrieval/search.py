@@ -11,11 +11,11 @@ from PIL import Image
 
 from .calibration import score
 from .encoder import StyleEncoder
-from .filters import parse_filter
+from .filters import Filter, parse_filter
 from .postings import words_of
 from .records import StyleMatch
 from .store import StyleStore
-from .view import Term, View
+from .view import View
 
 STRATEGIES = ("hybrid", "semantic", "keyword", "image")
 
@@ -56,7 +56,7 @@ class StyleQuery:
 
 def search(store: StyleStore, encoder: StyleEncoder, query: StyleQuery) -> list[StyleMatch]:
     """Return at most `top_k` matches, best first; none when nothing reaches `min_score` or passes the filter."""
-    terms = parse_filter(query.filter)
+    wanted = parse_filter(query.filter)
     store.require_current()
     origin = store.origin
     if not origin or not store.ids(limit=1):
@@ -67,7 +67,7 @@ def search(store: StyleStore, encoder: StyleEncoder, query: StyleQuery) -> list[
     encoder.check_strategy(query.strategy)
     vectors = _Vectors(encoder, query)
     with store.reading() as view:
-        return _Search(store, view, query, vectors, terms, origin.background).run()
+        return _Search(store, view, query, vectors, wanted, origin.background).run()
 
 
 class _Vectors:
@@ -91,14 +91,14 @@ class _Search:
         view: View,
         query: StyleQuery,
         vectors: _Vectors,
-        terms: list[Term],
+        wanted: Filter | None,
         background: dict[str, list[float]],
     ) -> None:
         self._store = store
         self._view = view
         self._query = query
         self._vectors = vectors
-        self._allowed = view.passing(terms)
+        self._allowed = view.passing(wanted)
         self._by_image = query.strategy == "image"
         self._background = background.get("image" if self._by_image else "text")
 

@@ -13,7 +13,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from .database import FILE, Database
-from .filters import labels
+from .filters import labels, numbers
 from .index import SETTINGS, read_choice
 from .origin import Origin, pack_version, same_weights, to_origin
 from .records import StyleRecord
@@ -214,4 +214,4 @@ class StyleStore:
 
 
 def _seen_by_search(record: StyleRecord) -> tuple[object, ...]:
-    return record.text, labels(record)
+    return record.text, labels(record), numbers(record)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .filters import Filter
 from .index import StyleIndex
 from .postings import bm25
 from .segment import Row, Segment
@@ -17,8 +18,6 @@ _EXACT = 8192  # so many dot products of 512 numbers take about as long as one s
 _WIDEST = 2048  # candidates; beyond, a graph is slower than a look at every row
 _SPARE = 8  # more than was asked, for an approximate order and for rows that were removed
 _DIGITS = 6  # of a cosine: how far two ways to add up the same products agree
-
-Term = tuple[bool, str, str]
 
 
 class View:
@@ -66,12 +65,12 @@ class View:
             self._forgotten += int(alive[rows].sum())
             alive[rows] = False
 
-    def passing(self, terms: Sequence[Term]) -> np.ndarray:
-        """Return the mask, (N,) bool, of rows that exist and pass a filter."""
-        if not terms:
+    def passing(self, filter: Filter | None = None) -> np.ndarray:
+        """Return the mask, (N,) bool, of rows that exist and pass a filter, as `parse_filter` gives it."""
+        if not filter:
             return self._join(self._alive)
         pairs = zip(self._segments, self._alive, strict=True)
-        return self._join([alive & segment.postings.passing(terms) for segment, alive in pairs])
+        return self._join([alive & segment.postings.passing(filter) for segment, alive in pairs])
 
     def nearest(self, vector: np.ndarray, count: int, allowed: np.ndarray) -> list[tuple[str, float]]:
         """Return (id, cosine) of the nearest allowed rows to a unit vector, best first; ties break by id."""

@@ -80,7 +80,7 @@ def test_without_json_a_person_can_read_it(capsys: pytest.CaptureFixture[str], r
         (["ingest", "two", "/no/such/folder"], "source /no/such/folder does not exist: correct the path."),
         (["search", "two", "x", "--encoder", "/no/model"], "encoder /no/model does not exist"),
         (["search", "two", ""], "the prompt is empty"),
-        (["search", "two", "x", "--filter", "blue"], "filter term 'blue' is not understood"),
+        (["search", "two", "x", "--filter", "blue"], "filter 'blue', character 1: 'blue' is not understood"),
         (["export", "two", "two.zip"], "two.zip does not end in .stylepack"),
         (["import", "two", "two.zip"], "two.zip is no .stylepack"),
         (["remove", "two", "zzz"], "0 pictures have an id that begins with 'zzz'"),
