@@ -102,7 +102,7 @@ def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
     query = StyleQuery(
         options.prompt, options.strategy, options.top_k, options.min_score, filter=options.filter, image=image
     )
-    return [match.explain() for match in search(_open_store(options), _open_encoder(options), query)]
+    return search(_open_store(options), _open_encoder(options), query).explain()
 
 
 def run_list(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -198,8 +198,9 @@ def _lines_of(answer: dict[str, Any]) -> str:
 
 
 def _show_matches(matches: list[dict[str, Any]]) -> str:
-    lines = [f"{n}  {m['score']:.3f}  {m['name']}  {m['file']}" for n, m in enumerate(matches, 1)]
-    return "\n".join(lines) or "Nothing matched."
+    if not matches[0]["match"]:
+        return f"No match: {matches[0]['reason']}."
+    return "\n".join(f"{n}  {m['score']:.3f}  {m['name']}  {m['file']}" for n, m in enumerate(matches, 1))
 
 
 def _show_records(records: list[dict[str, Any]]) -> str:

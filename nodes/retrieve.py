@@ -89,8 +89,8 @@ class RetrieveStyle(io.ComfyNode):
                 io.Image.Output(display_name="images", is_output_list=True, tooltip="All matches, best first."),
                 io.String.Output(
                     display_name="explanation",
-                    tooltip="JSON a match: id, name, file, tags, licence, score, cosine, rank per strategy, "
-                    "matching words.",
+                    tooltip="JSON list, an object a match: id, name, file, tags, licence, score, cosine, rank per "
+                    "strategy, matching words and tags, runner-up and margin; or a single one that says why none.",
                 ),
             ],
         )
@@ -125,7 +125,7 @@ class RetrieveStyle(io.ComfyNode):
         query = StyleQuery(prompt, strategy, top_k, min_score, diversity, filter, image, avoid, pins)
         matches = search(knowledge_base.store, knowledge_base.encoder, query)
         pictures = [_open(match) for match in matches]
-        explanation = json.dumps([match.explain() for match in matches], ensure_ascii=False, indent=1)
+        explanation = json.dumps(matches.explain(), ensure_ascii=False, indent=1)
         sheet = convert.pil_to_image(contact_sheet.draw(matches, pictures))
         shown = ui.PreviewImage(sheet, cls=cls).as_dict() | {"text": (explanation,)}
         images = [convert.pil_to_image(picture) for picture in pictures] or [ExecutionBlocker(None)]
