@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .retrieval.encoder import StyleEncoder
+    from .retrieval.sentences import SentenceEncoder
     from .retrieval.store import StyleStore
 
 PACK = Path(__file__).resolve().parent
@@ -45,6 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="answer with one JSON value")
     encoding = argparse.ArgumentParser(add_help=False)
     encoding.add_argument("--encoder", help="folder or file of the CLIP model; default: the bundled one")
+    encoding.add_argument(
+        "--caption-encoder", type=Path, help="Sentence-BERT folder: captions, too, then find pictures"
+    )
     encoding.add_argument("--device", default="cpu", help="torch device that it computes on (%(default)s)")
     parser = argparse.ArgumentParser(prog="style-rag", description="Knowledge bases of style pictures.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -82,15 +86,20 @@ def build_parser() -> argparse.ArgumentParser:
 def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
     from tqdm import tqdm
 
+    from .retrieval.captions import encode_captions
     from .retrieval.ingest import ingest
 
     missing = [str(path) for path in options.sources if not path.exists()]
     if missing:
         raise FileNotFoundError(f"source {missing[0]} does not exist: correct the path.")
+    captions = _open_caption_encoder(options)
     store = _open_store(options, new=True)
     sources = [path.resolve() for path in options.sources]
     with tqdm(unit="picture", disable=None) as bar:  # shown on terminals alone
         report = ingest(store, _open_encoder(options), sources, options.update, _progress_on(bar))
+    if captions:
+        with tqdm(unit="caption", disable=None) as bar:
+            encode_captions(store, captions, _progress_on(bar))
     return asdict(report)
 
 
@@ -102,7 +111,8 @@ def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
     query = StyleQuery(
         options.prompt, options.strategy, options.top_k, options.min_score, filter=options.filter, image=image
     )
-    return search(_open_store(options), _open_encoder(options), query).explain()
+    captions = _open_caption_encoder(options)
+    return search(_open_store(options), _open_encoder(options), query, captions).explain()
 
 
 def run_list(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -176,6 +186,15 @@ def _open_encoder(options: argparse.Namespace) -> StyleEncoder:
     if not path.exists():
         raise FileNotFoundError(f"encoder {name} does not exist: give the folder or file of a CLIP model.")
     return StyleEncoder(name, path, BUNDLED["bundled/clip-tiny"], lambda model: model.to(options.device).device)
+
+
+def _open_caption_encoder(options: argparse.Namespace) -> SentenceEncoder | None:
+    from .retrieval.sentences import SentenceEncoder
+
+    path = options.caption_encoder
+    if path and not path.is_dir():
+        raise FileNotFoundError(f"caption encoder {path} does not exist: give the folder of a Sentence-BERT model.")
+    return SentenceEncoder(path.name, path, lambda model: model.to(options.device).device) if path else None
 
 
 def _progress_on(bar: Any) -> Callable[[int, int], None]:

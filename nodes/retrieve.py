@@ -123,7 +123,8 @@ class RetrieveStyle(io.ComfyNode):
         image = None if query_image is None else convert.image_to_pil(query_image, "query_image")[0]
         pins = tuple(line.strip() for line in pinned.splitlines() if line.strip())
         query = StyleQuery(prompt, strategy, top_k, min_score, diversity, filter, image, avoid, pins)
-        matches = search(knowledge_base.store, knowledge_base.encoder, query)
+        kb = knowledge_base
+        matches = search(kb.store, kb.encoder, query, kb.caption_encoder)
         pictures = [_open(match) for match in matches]
         explanation = json.dumps(matches.explain(), ensure_ascii=False, indent=1)
         sheet = convert.pil_to_image(contact_sheet.draw(matches, pictures))

@@ -53,8 +53,8 @@ class Postings:
                 lists.setdefault(("word", word), []).append((row, count))
             found = labels(record)
             names.append(found.pop("name")[0].encode() + bytes([_BETWEEN]))
-            for field, values in found.items():
-                for label in dict.fromkeys(values):
+            for field, its in found.items():
+                for label in dict.fromkeys(its):
                     lists.setdefault((field, label), []).append((row, 1))
         values: dict[str, dict[str, int]] = {}
         for number, (field, value) in enumerate(lists):

@@ -9,10 +9,12 @@ import numpy as np
 from PIL import Image
 
 from .calibration import score
+from .captions import CaptionTable
 from .encoder import StyleEncoder
 from .filters import Filter, parse_filter
 from .postings import words_of
 from .records import NoMatch, RunnerUp, StyleMatch, StyleMatches
+from .sentences import SentenceEncoder
 from .store import StyleStore
 from .view import View
 
@@ -23,7 +25,11 @@ STRATEGIES = ("hybrid", "semantic", "keyword", "image")
 # prompt, beats the right style: 74 % of 280 prompts found theirs in the starter library. These values, chosen on
 # wordings that the bundled encoder was trained with, find 96 % of the others: more than either strategy alone.
 _FUSION = 5
-_WEIGHTS = {"semantic": 1.0, "image": 1.0, "keyword": 0.25}
+_WEIGHTS = {"semantic": 1.0, "image": 1.0, "keyword": 0.25, "caption": 0.25}
+# A prompt whose words CLIP has hardly met is better understood by the sentence encoder, and by it alone: then captions
+# count more than pictures. Both numbers chosen as above, with wordings of words that the bundled encoder never saw.
+_UNFAMILIAR = 0.75  # share of the prompt's words that CLIP's tokenizer breaks into pieces
+_CAPTION_FIRST = 1.25
 _POOL = 64  # candidates that fusion and diversity choose among, at least
 
 Ranks = dict[str, dict[str, int]]  # strategy -> id -> rank from 1
@@ -54,8 +60,13 @@ class StyleQuery:
             raise ValueError(f"the prompt is empty, and strategy {self.strategy} searches by words: write a prompt.")
 
 
-def search(store: StyleStore, encoder: StyleEncoder, query: StyleQuery) -> StyleMatches:
-    """Return at most `top_k` matches, best first; none, and why, if nothing reaches `min_score` or passes a filter."""
+def search(
+    store: StyleStore, encoder: StyleEncoder, query: StyleQuery, captions: SentenceEncoder | None = None
+) -> StyleMatches:
+    """Return at most `top_k` matches, best first; none, and why, if nothing reaches `min_score` or passes a filter.
+
+    captions: the sentence encoder that `encode_captions` was given; then captions are a further ranking of hybrid.
+    """
     wanted = parse_filter(query.filter)
     store.require_current()
     origin = store.origin
@@ -65,21 +76,30 @@ def search(store: StyleStore, encoder: StyleEncoder, query: StyleQuery) -> Style
         )
     store.require_encoder(encoder.identity)
     encoder.check_strategy(query.strategy)
-    vectors = _Vectors(encoder, query)
+    vectors = _Vectors(store, encoder, query, captions)
     with store.reading() as view:
         return _Search(store, view, query, vectors, wanted, origin.background).run()
 
 
 class _Vectors:
-    """The query's words and picture as unit vectors."""
+    """The query's words and picture as unit vectors, and what the one of the sentence encoder is compared with."""
 
-    def __init__(self, encoder: StyleEncoder, query: StyleQuery) -> None:
+    def __init__(
+        self, store: StyleStore, encoder: StyleEncoder, query: StyleQuery, captions: SentenceEncoder | None
+    ) -> None:
         self.image: np.ndarray | None = None
         if query.image is not None and query.strategy in ("hybrid", "image"):
             self.image = encoder.encode_images([query.image])[0]
         by_picture = self.image if query.strategy == "image" else None
         self.asked = encoder.encode_texts([query.prompt])[0] if by_picture is None else by_picture
         self.avoid = encoder.encode_texts([query.avoid])[0] if query.avoid.strip() else None
+        self.captions: CaptionTable | None = None
+        self.weights = _WEIGHTS
+        if captions and query.strategy == "hybrid" and not query.pinned:
+            self.captions = store.captions(captions.identity)
+            self.sentence = captions.encode_texts([query.prompt])[0]
+            if encoder.share_unfamiliar(words_of(query.prompt)) >= _UNFAMILIAR:
+                self.weights = {**_WEIGHTS, "caption": _CAPTION_FIRST}
 
 
 class _Search:
@@ -108,7 +128,7 @@ class _Search:
         rankings = self._rankings()
         ranks = {name: {id: place for place, id in enumerate(order, 1)} for name, order in rankings.items()}
         strategy = self._query.strategy
-        fused = _fuse(rankings if strategy == "hybrid" else {strategy: rankings[strategy]})
+        fused = _fuse(rankings if strategy == "hybrid" else {strategy: rankings[strategy]}, self._vectors.weights)
         reaching, below = self._reaching(list(fused)[: max(_POOL, self._query.top_k + 1)])
         if not reaching:
             return StyleMatches(nothing=self._nothing(below, ranks))
@@ -150,6 +170,9 @@ class _Search:
         }
         if self._vectors.image is not None:
             rankings["image"] = self._nearest(self._vectors.image)
+        if self._vectors.captions is not None:
+            found = self._view.by_caption(self._vectors.sentence, self._vectors.captions, _POOL, self._allowed)
+            rankings["caption"] = found
         return rankings
 
     def _nearest(self, vector: np.ndarray) -> list[str]:
@@ -210,10 +233,10 @@ def _with_runner_up(match: StyleMatch, after: StyleMatch | None) -> StyleMatch:
     return replace(match, runner_up=runner_up)
 
 
-def _fuse(rankings: dict[str, list[str]]) -> dict[str, float]:
+def _fuse(rankings: dict[str, list[str]], weights: dict[str, float]) -> dict[str, float]:
     """Return id -> fused score, best first; ties break by id."""
     fused: dict[str, float] = {}
     for strategy, order in rankings.items():
         for place, id in enumerate(order, 1):
-            fused[id] = fused.get(id, 0.0) + _WEIGHTS[strategy] / (_FUSION + place)
+            fused[id] = fused.get(id, 0.0) + weights[strategy] / (_FUSION + place)
     return dict(sorted(fused.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .captions import CaptionTable
 from .filters import Filter
 from .index import StyleIndex
 from .postings import bm25
@@ -90,6 +91,13 @@ class View:
         scores = self._join(bm25([segment.postings for segment in self._segments], words))
         rows = np.flatnonzero((scores > 0) & allowed)
         return [id for id, _ in self._best(rows, scores[rows], min(count, len(rows)))]
+
+    def by_caption(self, vector: np.ndarray, captions: CaptionTable, count: int, allowed: np.ndarray) -> list[str]:
+        """Return the ids of the allowed rows whose captions are nearest to a unit vector; ties break by id."""
+        places = self._join([captions.places(segment.keys) for segment in self._segments])
+        rows = np.flatnonzero(allowed & (places >= 0))
+        cosines = captions.cosines(vector, places[rows]) if len(rows) else np.zeros(0)
+        return [id for id, _ in self._best(rows, cosines, min(count, len(rows)))]
 
     def ids(self, allowed: np.ndarray) -> list[str]:
         """Return the ids of the rows of a mask, as `passing` gives it."""

@@ -145,7 +145,8 @@ def test_the_background_is_measured_on_pairs_that_do_not_belong_together(
 
 
 def test_hybrid_sums_weighted_reciprocal_ranks() -> None:
-    fused = _fuse({"semantic": ["a", "b", "c"], "keyword": ["c", "b"], "image": ["b"]})
+    rankings = {"semantic": ["a", "b", "c"], "keyword": ["c", "b"], "image": ["b"]}
+    fused = _fuse(rankings, {"semantic": 1.0, "image": 1.0, "keyword": 0.25})
     assert fused == pytest.approx({"b": 1 / 7 + 0.25 / 7 + 1 / 6, "a": 1 / 6, "c": 1 / 8 + 0.25 / 6}, abs=1e-12)
     assert list(fused) == ["b", "a", "c"]
 
