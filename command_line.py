@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .retrieval.encoder import StyleEncoder
+    from .retrieval.sentences import SentenceEncoder
     from .retrieval.store import StyleStore
 
 PACK = Path(__file__).resolve().parent
@@ -45,6 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="answer with one JSON value")
     encoding = argparse.ArgumentParser(add_help=False)
     encoding.add_argument("--encoder", help="folder or file of the CLIP model; default: the bundled one")
+    encoding.add_argument(
+        "--caption-encoder", type=Path, help="Sentence-BERT folder: captions, too, then find pictures"
+    )
     encoding.add_argument("--device", default="cpu", help="torch device that it computes on (%(default)s)")
     parser = argparse.ArgumentParser(prog="style-rag", description="Knowledge bases of style pictures.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -64,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("--strategy", choices=("hybrid", "semantic", "keyword", "image"), default="hybrid")
     search.add_argument("--top-k", type=int, default=4)
     search.add_argument("--min-score", type=float, default=0.0)
-    search.add_argument("--filter", default="", help="such as 'tag:ukiyo-e -license:CC-BY'")
+    search.add_argument("--filter", default="", help="such as 'tag:ukiyo-e date:>=2024 -size:<512'")
     search.add_argument("--image", type=Path, help="a picture whose look is wanted")
     listing = add("list", run_list, _show_records, "List what is stored.")
     listing.add_argument("--filter", default="")
@@ -82,15 +86,20 @@ def build_parser() -> argparse.ArgumentParser:
 def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
     from tqdm import tqdm
 
+    from .retrieval.captions import encode_captions
     from .retrieval.ingest import ingest
 
     missing = [str(path) for path in options.sources if not path.exists()]
     if missing:
         raise FileNotFoundError(f"source {missing[0]} does not exist: correct the path.")
+    captions = _open_caption_encoder(options)
     store = _open_store(options, new=True)
     sources = [path.resolve() for path in options.sources]
     with tqdm(unit="picture", disable=None) as bar:  # shown on terminals alone
         report = ingest(store, _open_encoder(options), sources, options.update, _progress_on(bar))
+    if captions:
+        with tqdm(unit="caption", disable=None) as bar:
+            encode_captions(store, captions, _progress_on(bar))
     return asdict(report)
 
 
@@ -102,16 +111,17 @@ def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
     query = StyleQuery(
         options.prompt, options.strategy, options.top_k, options.min_score, filter=options.filter, image=image
     )
-    return [match.explain() for match in search(_open_store(options), _open_encoder(options), query)]
+    captions = _open_caption_encoder(options)
+    return search(_open_store(options), _open_encoder(options), query, captions).explain()
 
 
 def run_list(options: argparse.Namespace) -> list[dict[str, Any]]:
     from .retrieval.filters import parse_filter
 
-    terms = parse_filter(options.filter)
+    wanted = parse_filter(options.filter)
     store = _open_store(options)
     with store.reading() as view:
-        ids = view.ids(view.passing(terms))
+        ids = view.ids(view.passing(wanted))
     return [asdict(record) | {"files": list(record.files)} for record in store.records(sorted(ids)).values()]
 
 
@@ -178,6 +188,15 @@ def _open_encoder(options: argparse.Namespace) -> StyleEncoder:
     return StyleEncoder(name, path, BUNDLED["bundled/clip-tiny"], lambda model: model.to(options.device).device)
 
 
+def _open_caption_encoder(options: argparse.Namespace) -> SentenceEncoder | None:
+    from .retrieval.sentences import SentenceEncoder
+
+    path = options.caption_encoder
+    if path and not path.is_dir():
+        raise FileNotFoundError(f"caption encoder {path} does not exist: give the folder of a Sentence-BERT model.")
+    return SentenceEncoder(path.name, path, lambda model: model.to(options.device).device) if path else None
+
+
 def _progress_on(bar: Any) -> Callable[[int, int], None]:
     def progress(done: int, total: int) -> None:
         bar.total = total
@@ -198,8 +217,9 @@ def _lines_of(answer: dict[str, Any]) -> str:
 
 
 def _show_matches(matches: list[dict[str, Any]]) -> str:
-    lines = [f"{n}  {m['score']:.3f}  {m['name']}  {m['file']}" for n, m in enumerate(matches, 1)]
-    return "\n".join(lines) or "Nothing matched."
+    if not matches[0]["match"]:
+        return f"No match: {matches[0]['reason']}."
+    return "\n".join(f"{n}  {m['score']:.3f}  {m['name']}  {m['file']}" for n, m in enumerate(matches, 1))
 
 
 def _show_records(records: list[dict[str, Any]]) -> str:

@@ -88,8 +88,8 @@ def best_match(entry: Json) -> Json:
     """The first match of the explanation that RetrieveStyle shows."""
     node_id = next(find_nodes(entry, "RetrieveStyle"))
     matches = json.loads(entry["outputs"][node_id]["text"][0])
-    if not matches:
-        raise ComfyError("no style was retrieved for the demo's prompt.")
+    if not matches[0]["match"]:
+        raise ComfyError(f"no style was retrieved for the demo's prompt: {matches[0]['reason']}.")
     return matches[0]
 
 

@@ -31,6 +31,11 @@ _ENCODERS = (
     "google/siglip2-base-patch16-224",
     "facebook/dinov2-base",
 )
+_SENTENCES = "sentence-transformers/all-MiniLM-L6-v2"
+_SENTENCE_FILES = (
+    *("config.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json", "model.safetensors"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"),
+)
 _SD15 = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 _SD15_FILES = (
     "model_index.json",
@@ -56,6 +61,7 @@ HUB: dict[str, dict[str, HubModel]] = {
         for name in _ADAPTERS
     },
     "encoder": {name: HubModel(name, _ENCODER_FILES, "clip_vision") for name in _ENCODERS},
+    "caption_encoder": {_SENTENCES: HubModel(_SENTENCES, _SENTENCE_FILES, "text_encoders")},
 }
 IMAGE_ENCODER = HubModel(
     "h94/IP-Adapter",

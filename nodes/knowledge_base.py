@@ -12,11 +12,13 @@ import torch
 from comfy_api.latest import io
 from PIL import Image
 
+from ..retrieval.captions import encode_captions
 from ..retrieval.encoder import StyleEncoder
 from ..retrieval.ingest import UPDATES, ingest, keep_encodings, keep_picture
 from ..retrieval.origin import read_origin
 from ..retrieval.reader import find_pictures
 from ..retrieval.records import SourceFile
+from ..retrieval.sentences import SentenceEncoder
 from ..retrieval.store import StyleStore
 from . import convert, hub, memory, paths
 from .requirements import RETRIEVAL, choose, require
@@ -24,6 +26,8 @@ from .sockets import KnowledgeBase, StyleKB, StylePipelineSocket
 
 if TYPE_CHECKING:
     from ..generation.pipeline import StylePipeline
+
+_NONE = "none"  # no caption encoder
 
 
 class StyleKnowledgeBase(io.ComfyNode):
@@ -75,6 +79,14 @@ class StyleKnowledgeBase(io.ComfyNode):
                     tooltip="When linked, what its IP-Adapter reads of each picture is stored too, so that the sampler "
                     "need not encode a retrieved style again.",
                 ),
+                io.Combo.Input(
+                    "caption_encoder",
+                    options=[_NONE, *paths.model_options("caption_encoder")],
+                    optional=True,
+                    default=_NONE,
+                    tooltip="A sentence encoder for captions and tags: hybrid then also finds pictures by the meaning "
+                    "of their captions, for words that the other encoder has hardly met.",
+                ),
             ],
             outputs=[
                 StyleKB.Output(display_name="knowledge_base", tooltip="To Retrieve Style."),
@@ -87,9 +99,14 @@ class StyleKnowledgeBase(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, name: str | None = None, sources: str | None = None, encoder: str | None = None, update: str | None = None
+        cls,
+        name: str | None = None,
+        sources: str | None = None,
+        encoder: str | None = None,
+        update: str | None = None,
+        caption_encoder: str | None = None,
     ) -> bool | str:
-        """Check name, sources and encoder before anything runs. Linked inputs arrive as None."""
+        """Check name, sources and encoders before anything runs. Linked inputs arrive as None."""
         try:
             if update is not None:
                 choose("update", update, UPDATES)
@@ -99,6 +116,8 @@ class StyleKnowledgeBase(io.ComfyNode):
                 _list_sources(sources)
             if encoder is not None:
                 paths.find_model("encoder", encoder)
+            if caption_encoder not in (None, _NONE):
+                paths.find_model("caption_encoder", caption_encoder)
         except (ValueError, OSError) as error:
             return str(error)
         return True
@@ -125,6 +144,7 @@ class StyleKnowledgeBase(io.ComfyNode):
         captions: str = "",
         tags: str = "",
         pipeline: "StylePipeline | None" = None,
+        caption_encoder: str = _NONE,
     ) -> io.NodeOutput:
         require(RETRIEVAL)
         choose("update", update, UPDATES)
@@ -132,6 +152,7 @@ class StyleKnowledgeBase(io.ComfyNode):
         described = _describe(len(pictures), captions, tags)
         found = [] if update == "open" else paths.resolve_sources(sources)
         clip = _open_encoder(encoder)
+        sentences = None if caption_encoder == _NONE else _open_caption_encoder(caption_encoder)
         store = StyleStore(paths.knowledge_base_folder(name))
         for picture, (caption, its_tags) in zip(pictures, described, strict=True):
             keep_picture(store, picture, caption, its_tags)
@@ -140,7 +161,12 @@ class StyleKnowledgeBase(io.ComfyNode):
         report = ingest(store, clip, found, mode, lambda done, total: bar.update_absolute(done, total))
         if pipeline is not None:
             _keep_encodings(store, pipeline)
-        return io.NodeOutput(KnowledgeBase(store, clip), json.dumps(asdict(report), ensure_ascii=False, indent=1))
+        if sentences is not None:
+            bar = comfy.utils.ProgressBar(1)
+            encode_captions(store, sentences, lambda done, total: bar.update_absolute(done, total))
+        return io.NodeOutput(
+            KnowledgeBase(store, clip, sentences), json.dumps(asdict(report), ensure_ascii=False, indent=1)
+        )
 
 
 def _keep_encodings(store: StyleStore, pipeline: "StylePipeline") -> None:
@@ -160,6 +186,11 @@ def _list_sources(sources: str) -> list[SourceFile]:
 def _open_encoder(name: str) -> StyleEncoder:
     path = paths.find_model("encoder", name) or hub.download(hub.HUB["encoder"][name])
     return StyleEncoder(name, path, paths.tokenizer(), memory.on_device)
+
+
+def _open_caption_encoder(name: str) -> SentenceEncoder:
+    path = paths.find_model("caption_encoder", name) or hub.download(hub.HUB["caption_encoder"][name])
+    return SentenceEncoder(name, path, memory.on_device)
 
 
 def _describe(count: int, captions: str, tags: str) -> list[tuple[str, list[str]]]:

@@ -26,6 +26,7 @@ BUNDLED = {
     "controlnet": {"bundled/controlnet-canny-tiny": "controlnet-canny-tiny"},
     "ip_adapter": {"bundled/ip-adapter-tiny": "ip-adapter-tiny/ip-adapter_tiny.safetensors"},
     "encoder": {"bundled/clip-tiny": "clip-tiny"},
+    "caption_encoder": {},
 }
 # The model folders of ComfyUI that a COMBO looks into.
 FOLDERS = {
@@ -33,7 +34,10 @@ FOLDERS = {
     "controlnet": ("controlnet",),
     "ip_adapter": ("ipadapter",),
     "encoder": ("clip_vision", "text_encoders"),
+    "caption_encoder": ("text_encoders",),
 }
+# What a file or folder has to be for the COMBOs of encoders to list it.
+_KINDS = {"encoder": tuple(FAMILIES), "caption_encoder": ("sentence",)}
 
 
 def register_ipadapter_folder() -> None:
@@ -171,8 +175,8 @@ def _files(part: str) -> list[str]:
         for folder, name in names
         if name.endswith(WEIGHT_SUFFIXES) and not _in_model_folder(folder, name)
     ]
-    if part == "encoder":
-        files = [(folder, name) for folder, name in files if _is_encoder(folder_paths.get_full_path(folder, name))]
+    if part in _KINDS:
+        files = [(folder, name) for folder, name in files if _suits(part, folder_paths.get_full_path(folder, name))]
     return [name for _, name in files]
 
 
@@ -188,7 +192,7 @@ def _folder_paths(part: str) -> Iterator[tuple[str, Path]]:
             for pattern in (f"*/{marker}", f"*/*/{marker}"):
                 for config in sorted(Path(root).glob(pattern)):
                     path = config.parent
-                    if part != "encoder" or _is_encoder(str(path)):
+                    if part not in _KINDS or _suits(part, str(path)):
                         yield path.relative_to(root).as_posix(), path
 
 
@@ -198,13 +202,13 @@ def _in_model_folder(folder: str, name: str) -> bool:
     return os.path.dirname(name) != "" and path is not None and (Path(path).parent / "config.json").is_file()
 
 
-def _is_encoder(path: str | None) -> bool:
+def _suits(part: str, path: str | None) -> bool:
     if path is None:
         return False
     file = Path(path)
     if not file.is_dir() and file.suffix != ".safetensors":
         return False
     try:
-        return identify(file).kind in FAMILIES
+        return identify(file).kind in _KINDS[part]
     except (ValueError, OSError):
         return False

@@ -66,8 +66,8 @@ class RetrieveStyle(io.ComfyNode):
                 io.String.Input(
                     "filter",
                     default="",
-                    tooltip="Terms that must hold, such as tag:ukiyo-e license:CC0 -tag:photo. Fields: tag, "
-                    "license, folder, name.",
+                    tooltip="What must hold of a picture, such as (tag:ukiyo-e OR tag:ink) license:CC0 date:>=2024 "
+                    "-size:<512. Fields: tag, license, folder, name, date, size, width, height.",
                 ),
                 io.Image.Input(
                     "query_image",
@@ -89,8 +89,8 @@ class RetrieveStyle(io.ComfyNode):
                 io.Image.Output(display_name="images", is_output_list=True, tooltip="All matches, best first."),
                 io.String.Output(
                     display_name="explanation",
-                    tooltip="JSON a match: id, name, file, tags, licence, score, cosine, rank per strategy, "
-                    "matching words.",
+                    tooltip="JSON list, an object a match: id, name, file, tags, licence, score, cosine, rank per "
+                    "strategy, matching words and tags, runner-up and margin; or a single one that says why none.",
                 ),
             ],
         )
@@ -123,9 +123,10 @@ class RetrieveStyle(io.ComfyNode):
         image = None if query_image is None else convert.image_to_pil(query_image, "query_image")[0]
         pins = tuple(line.strip() for line in pinned.splitlines() if line.strip())
         query = StyleQuery(prompt, strategy, top_k, min_score, diversity, filter, image, avoid, pins)
-        matches = search(knowledge_base.store, knowledge_base.encoder, query)
+        kb = knowledge_base
+        matches = search(kb.store, kb.encoder, query, kb.caption_encoder)
         pictures = [_open(match) for match in matches]
-        explanation = json.dumps([match.explain() for match in matches], ensure_ascii=False, indent=1)
+        explanation = json.dumps(matches.explain(), ensure_ascii=False, indent=1)
         sheet = convert.pil_to_image(contact_sheet.draw(matches, pictures))
         shown = ui.PreviewImage(sheet, cls=cls).as_dict() | {"text": (explanation,)}
         images = [convert.pil_to_image(picture) for picture in pictures] or [ExecutionBlocker(None)]

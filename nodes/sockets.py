@@ -7,6 +7,7 @@ from PIL import Image
 
 from ..retrieval.encoder import StyleEncoder
 from ..retrieval.records import StyleMatch
+from ..retrieval.sentences import SentenceEncoder
 from ..retrieval.store import StyleStore
 
 StyleKB = io.Custom("STYLE_KB")
@@ -16,10 +17,11 @@ StylePipelineSocket = io.Custom("STYLE_PIPELINE")
 
 @dataclass(frozen=True)
 class KnowledgeBase:
-    """The value of STYLE_KB: an open store and the encoder that made it."""
+    """The value of STYLE_KB: an open store, the encoder that made it, and the one of its captions, if it has one."""
 
     store: StyleStore
     encoder: StyleEncoder
+    caption_encoder: SentenceEncoder | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS styles (
     tags TEXT NOT NULL, licence TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, files TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS vectors (key INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS removed (seq INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS captions (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL UNIQUE, vector BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _COLUMNS = "id, name, caption, tags, licence, width, height, files"
@@ -111,14 +113,29 @@ class Database:
         rows = [(key,) for key in keys]
         self._db.executemany("INSERT INTO removed (key) VALUES (?)", rows)
         self._db.executemany("DELETE FROM vectors WHERE key = ?", rows)
+        self._db.executemany("DELETE FROM captions WHERE key = ?", rows)
         self._db.executemany("DELETE FROM styles WHERE key = ?", rows)
+
+    def without_caption_vector(self) -> list[str]:
+        return [id for (id,) in self._read("SELECT id FROM styles WHERE key NOT IN (SELECT key FROM captions)")]
+
+    def captions_after(self, seq: int) -> list[tuple[int, int, bytes]]:
+        """Return (seq, key, vector) of the caption vectors that were stored after the entry `seq`."""
+        return self._read("SELECT seq, key, vector FROM captions WHERE seq > ? ORDER BY seq", (seq,))
+
+    def insert_captions(self, ids: Sequence[str], vectors: np.ndarray) -> None:
+        rows = [(vector.astype("<f4").tobytes(), id) for id, vector in zip(ids, vectors, strict=True)]
+        self._db.executemany("INSERT INTO captions (key, vector) SELECT key, ? FROM styles WHERE id = ?", rows)
+
+    def clear_captions(self) -> None:
+        self._db.execute("DELETE FROM captions")
 
     def forget_removed(self, through: int) -> None:
         """Drop the removals of keys up to `through`, which the published snapshot knows."""
         self._db.execute("DELETE FROM removed WHERE key <= ?", (through,))
 
     def clear(self) -> None:
-        for table in ("styles", "vectors", "removed", "meta"):
+        for table in ("styles", "vectors", "captions", "removed", "meta"):
             self._db.execute(f"DELETE FROM {table}")
 
     def close(self) -> None:

@@ -93,6 +93,10 @@ class StyleEncoder:
                 pooled.append(family.pool_texts(self._model, torch.tensor(rows, device=device)).cpu().numpy())
         return average_windows(np.concatenate(pooled), [len(its) for its in cut])
 
+    def share_unfamiliar(self, words: Sequence[str]) -> float:
+        """Return the share, 0..1, of words that its tokenizer breaks into pieces: rare in what it learned from."""
+        return float(np.mean([len(self._tokens(word)) > 1 for word in words])) if words else 0.0
+
     def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Return (N, D) float32, unit length, of RGB pictures."""
         import torch

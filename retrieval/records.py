@@ -1,6 +1,7 @@
 """The things that retrieval hands around. Plain data."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -43,12 +44,22 @@ class StyleRecord:
 
 
 @dataclass(frozen=True)
+class RunnerUp:
+    """The picture that came next in a search, returned or not. margin: the match's score less this one's."""
+
+    id: str
+    name: str
+    score: float
+    margin: float
+
+
+@dataclass(frozen=True)
 class StyleMatch:
     """A retrieved record.
 
     cosine: raw CLIP cosine, -1..1, of picture and query. score: 0..1, see `calibration`. ranks: strategy -> rank from
-    1.
-    matched: words of the prompt that stand in the record's text.
+    1. matched, matched_tags: words of the prompt that stand in the record's text, and tags all of whose words do in the
+    prompt. runner_up: None for the last there is, and for what was pinned.
     """
 
     record: StyleRecord
@@ -56,11 +67,14 @@ class StyleMatch:
     cosine: float
     ranks: dict[str, int]
     matched: tuple[str, ...] = ()
+    matched_tags: tuple[str, ...] = ()
+    runner_up: RunnerUp | None = None
 
     def explain(self) -> dict[str, Any]:
         """Return the match as the JSON object that RetrieveStyle's `explanation` lists."""
         record = self.record
         return {
+            "match": True,
             "id": record.id,
             "name": record.name,
             "file": record.file,
@@ -71,7 +85,46 @@ class StyleMatch:
             "cosine": round(self.cosine, 4),
             "ranks": self.ranks,
             "matched": list(self.matched),
+            "matched_tags": list(self.matched_tags),
+            "runner_up": _rounded(asdict(self.runner_up)) if self.runner_up else None,
         }
+
+
+@dataclass(frozen=True)
+class NoMatch:
+    """Why a search returned nothing. pictures: how many there are; passed: how many the filter let through.
+
+    best: the ranked picture with the best score, where any was ranked.
+    """
+
+    reason: str
+    pictures: int
+    passed: int
+    best: StyleMatch | None = None
+
+    def explain(self) -> dict[str, Any]:
+        """Return what stands in `explanation` in place of a match."""
+        best = self.best
+        nearest = {"id": best.record.id, "name": best.record.name, "score": best.score} if best else None
+        return {
+            "match": False,
+            "reason": self.reason,
+            "pictures": self.pictures,
+            "passed_filter": self.passed,
+            "best": _rounded(nearest) if nearest else None,
+        }
+
+
+class StyleMatches(list[StyleMatch]):
+    """What a search returns, best first. nothing: why it is empty, if it is."""
+
+    def __init__(self, matches: Iterable[StyleMatch] = (), nothing: NoMatch | None = None) -> None:
+        super().__init__(matches)
+        self.nothing = nothing
+
+    def explain(self) -> list[dict[str, Any]]:
+        """Return `explanation`: an object a match, or a single one, with `match` false, that says why there is none."""
+        return [self.nothing.explain()] if self.nothing else [match.explain() for match in self]
 
 
 @dataclass
@@ -85,3 +138,8 @@ class IngestReport:
     failed: list[dict[str, str]] = field(default_factory=list)
     total: int = 0
     seconds: float = 0.0
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with four decimals, which is what a score is good for."""
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}

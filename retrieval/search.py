@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from .calibration import score
+from .captions import CaptionTable
 from .encoder import StyleEncoder
-from .filters import parse_filter
+from .filters import Filter, parse_filter
 from .postings import words_of
-from .records import StyleMatch
+from .records import NoMatch, RunnerUp, StyleMatch, StyleMatches
+from .sentences import SentenceEncoder
 from .store import StyleStore
-from .view import Term, View
+from .view import View
 
 STRATEGIES = ("hybrid", "semantic", "keyword", "image")
 
@@ -24,9 +25,14 @@ STRATEGIES = ("hybrid", "semantic", "keyword", "image")
 # prompt, beats the right style: 74 % of 280 prompts found theirs in the starter library. These values, chosen on
 # wordings that the bundled encoder was trained with, find 96 % of the others: more than either strategy alone.
 _FUSION = 5
-_WEIGHTS = {"semantic": 1.0, "image": 1.0, "keyword": 0.25}
+_WEIGHTS = {"semantic": 1.0, "image": 1.0, "keyword": 0.25, "caption": 0.25}
+# A prompt whose words CLIP has hardly met is better understood by the sentence encoder, and by it alone: then captions
+# count more than pictures. Both numbers chosen as above, with wordings of words that the bundled encoder never saw.
+_UNFAMILIAR = 0.75  # share of the prompt's words that CLIP's tokenizer breaks into pieces
+_CAPTION_FIRST = 1.25
 _POOL = 64  # candidates that fusion and diversity choose among, at least
-_PAGE = 16  # records that are read at once
+
+Ranks = dict[str, dict[str, int]]  # strategy -> id -> rank from 1
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,14 @@ class StyleQuery:
             raise ValueError(f"the prompt is empty, and strategy {self.strategy} searches by words: write a prompt.")
 
 
-def search(store: StyleStore, encoder: StyleEncoder, query: StyleQuery) -> list[StyleMatch]:
-    """Return at most `top_k` matches, best first; none when nothing reaches `min_score` or passes the filter."""
-    terms = parse_filter(query.filter)
+def search(
+    store: StyleStore, encoder: StyleEncoder, query: StyleQuery, captions: SentenceEncoder | None = None
+) -> StyleMatches:
+    """Return at most `top_k` matches, best first; none, and why, if nothing reaches `min_score` or passes a filter.
+
+    captions: the sentence encoder that `encode_captions` was given; then captions are a further ranking of hybrid.
+    """
+    wanted = parse_filter(query.filter)
     store.require_current()
     origin = store.origin
     if not origin or not store.ids(limit=1):
@@ -65,21 +76,30 @@ def search(store: StyleStore, encoder: StyleEncoder, query: StyleQuery) -> list[
         )
     store.require_encoder(encoder.identity)
     encoder.check_strategy(query.strategy)
-    vectors = _Vectors(encoder, query)
+    vectors = _Vectors(store, encoder, query, captions)
     with store.reading() as view:
-        return _Search(store, view, query, vectors, terms, origin.background).run()
+        return _Search(store, view, query, vectors, wanted, origin.background).run()
 
 
 class _Vectors:
-    """The query's words and picture as unit vectors."""
+    """The query's words and picture as unit vectors, and what the one of the sentence encoder is compared with."""
 
-    def __init__(self, encoder: StyleEncoder, query: StyleQuery) -> None:
+    def __init__(
+        self, store: StyleStore, encoder: StyleEncoder, query: StyleQuery, captions: SentenceEncoder | None
+    ) -> None:
         self.image: np.ndarray | None = None
         if query.image is not None and query.strategy in ("hybrid", "image"):
             self.image = encoder.encode_images([query.image])[0]
         by_picture = self.image if query.strategy == "image" else None
         self.asked = encoder.encode_texts([query.prompt])[0] if by_picture is None else by_picture
         self.avoid = encoder.encode_texts([query.avoid])[0] if query.avoid.strip() else None
+        self.captions: CaptionTable | None = None
+        self.weights = _WEIGHTS
+        if captions and query.strategy == "hybrid" and not query.pinned:
+            self.captions = store.captions(captions.identity)
+            self.sentence = captions.encode_texts([query.prompt])[0]
+            if encoder.share_unfamiliar(words_of(query.prompt)) >= _UNFAMILIAR:
+                self.weights = {**_WEIGHTS, "caption": _CAPTION_FIRST}
 
 
 class _Search:
@@ -91,26 +111,53 @@ class _Search:
         view: View,
         query: StyleQuery,
         vectors: _Vectors,
-        terms: list[Term],
+        wanted: Filter | None,
         background: dict[str, list[float]],
     ) -> None:
         self._store = store
         self._view = view
         self._query = query
         self._vectors = vectors
-        self._allowed = view.passing(terms)
+        self._allowed = view.passing(wanted)
         self._by_image = query.strategy == "image"
         self._background = background.get("image" if self._by_image else "text")
 
-    def run(self) -> list[StyleMatch]:
+    def run(self) -> StyleMatches:
         if self._query.pinned:
-            return list(self._matches(self._query.pinned, {}))
+            return StyleMatches(self._matches(self._query.pinned, {}))
         rankings = self._rankings()
         ranks = {name: {id: place for place, id in enumerate(order, 1)} for name, order in rankings.items()}
         strategy = self._query.strategy
-        fused = self._diversify(_fuse(rankings if strategy == "hybrid" else {strategy: rankings[strategy]}))
-        found = (match for match in self._matches(fused, ranks) if match.score >= self._query.min_score)
-        return list(islice(found, self._query.top_k))
+        fused = _fuse(rankings if strategy == "hybrid" else {strategy: rankings[strategy]}, self._vectors.weights)
+        reaching, below = self._reaching(list(fused)[: max(_POOL, self._query.top_k + 1)])
+        if not reaching:
+            return StyleMatches(nothing=self._nothing(below, ranks))
+        order = self._diversify(reaching, fused) + below
+        count = min(self._query.top_k, len(reaching))
+        found = self._matches(order[: count + 1], ranks)
+        return StyleMatches(map(_with_runner_up, found[:count], [*found[1:], None]))
+
+    def _reaching(self, ids: list[str]) -> tuple[list[str], list[str]]:
+        """Part ids, each part in order, into those whose score, as it is shown, reaches `min_score`, and the others."""
+        if not ids or self._query.min_score <= 0:
+            return ids, []
+        cosines = self._store.vectors(ids) @ self._vectors.asked
+        good = {id for id, c in zip(ids, cosines, strict=True) if round(self._score(c), 4) >= self._query.min_score}
+        return [id for id in ids if id in good], [id for id in ids if id not in good]
+
+    def _nothing(self, ranked: list[str], ranks: Ranks) -> NoMatch:
+        """Say why nothing is returned. ranked: what did not reach `min_score`."""
+        pictures, passed = int(self._view.passing().sum()), int(self._allowed.sum())
+        filtered = self._query.filter.strip()
+        searched = f"{passed} of {pictures} pictures pass the filter" if filtered else f"of {pictures} pictures"
+        if not passed:
+            return NoMatch(f"none of {pictures} pictures passes the filter {filtered}", pictures, passed)
+        if not ranked:
+            reason = f"no word of the prompt stands in a name, caption or tag ({searched})"
+            return NoMatch(reason, pictures, passed)
+        best = max(self._matches(ranked, ranks), key=lambda match: match.score)
+        reason = f"the best found scores {best.score:.4f}, below min_score {self._query.min_score:g} ({searched})"
+        return NoMatch(reason, pictures, passed, best)
 
     def _rankings(self) -> dict[str, list[str]]:
         """Return strategy -> ids, best first, of every strategy that this query can have."""
@@ -123,13 +170,16 @@ class _Search:
         }
         if self._vectors.image is not None:
             rankings["image"] = self._nearest(self._vectors.image)
+        if self._vectors.captions is not None:
+            found = self._view.by_caption(self._vectors.sentence, self._vectors.captions, _POOL, self._allowed)
+            rankings["caption"] = found
         return rankings
 
     def _nearest(self, vector: np.ndarray) -> list[str]:
         """Rank by cosine, less the cosine with what is to be avoided."""
         chosen_as_ranked = self._query.strategy in ("semantic", "image") and not self._query.diversity
         alone = chosen_as_ranked and self._vectors.avoid is None
-        count = self._query.top_k if alone else max(_POOL, 4 * self._query.top_k)
+        count = self._query.top_k + 1 if alone else max(_POOL, 4 * self._query.top_k)
         found = self._view.nearest(vector, count, self._allowed)
         if self._vectors.avoid is not None and found:
             unwanted = self._store.vectors([id for id, _ in found]) @ self._vectors.avoid
@@ -137,9 +187,8 @@ class _Search:
             found.sort(key=lambda pair: (-pair[1], pair[0]))
         return [id for id, _ in found]
 
-    def _diversify(self, fused: dict[str, float]) -> list[str]:
+    def _diversify(self, ids: list[str], fused: dict[str, float]) -> list[str]:
         """Order by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998); at 0 the fused order stays."""
-        ids = list(fused)[: max(_POOL, self._query.top_k)]
         weight = self._query.diversity
         if not weight or len(ids) < 2:
             return ids
@@ -147,37 +196,47 @@ class _Search:
         relevance = (relevance - relevance.min()) / max(float(np.ptp(relevance)), 1e-12)
         vectors = self._store.vectors(ids)
         chosen = [0]
-        while len(chosen) < min(len(ids), self._query.top_k):
+        while len(chosen) < min(len(ids), self._query.top_k + 1):
             nearness = (vectors @ vectors[chosen].T).max(axis=1)
             gain = (1 - weight) * relevance - weight * nearness
             gain[chosen] = -np.inf
             chosen.append(int(gain.argmax()))
         return [ids[n] for n in chosen]
 
-    def _matches(self, ids: Sequence[str], ranks: dict[str, dict[str, int]]) -> Iterator[StyleMatch]:
-        """Yield the match of each id, reading records a few at a time: most searches want a handful of many."""
+    def _matches(self, ids: Sequence[str], ranks: Ranks) -> list[StyleMatch]:
+        records = self._store.records(ids)
+        for id in ids:
+            if id not in records:
+                raise ValueError(
+                    f"pinned style {id!r} is not in knowledge base '{self._store.name}': ids are the `id` values "
+                    "of RetrieveStyle's explanation; add the picture again or remove the line."
+                )
         asked = dict.fromkeys(words_of(self._query.prompt))
-        for at in range(0, len(ids), _PAGE):
-            page = ids[at : at + _PAGE]
-            records = self._store.records(page)
-            for id in page:
-                if id not in records:
-                    raise ValueError(
-                        f"pinned style {id!r} is not in knowledge base '{self._store.name}': ids are the `id` values "
-                        "of RetrieveStyle's explanation; add the picture again or remove the line."
-                    )
-            for id, vector in zip(page, self._store.vectors(page), strict=True):
-                cosine = float(vector @ self._vectors.asked)
-                text = set(words_of(records[id].text))
-                places = {name: order[id] for name, order in ranks.items() if id in order}
-                matched = tuple(word for word in asked if word in text)
-                yield StyleMatch(records[id], score(cosine, self._background), cosine, places, matched)
+        found = []
+        for id, vector in zip(ids, self._store.vectors(ids), strict=True):
+            cosine = float(vector @ self._vectors.asked)
+            places = {name: order[id] for name, order in ranks.items() if id in order}
+            text = set(words_of(records[id].text))
+            words = tuple(word for word in asked if word in text)
+            tags = tuple(tag for tag in records[id].tags if (its := words_of(tag)) and asked.keys() >= set(its))
+            found.append(StyleMatch(records[id], self._score(cosine), cosine, places, words, tags))
+        return found
+
+    def _score(self, cosine: float) -> float:
+        return score(cosine, self._background)
 
 
-def _fuse(rankings: dict[str, list[str]]) -> dict[str, float]:
+def _with_runner_up(match: StyleMatch, after: StyleMatch | None) -> StyleMatch:
+    if after is None:
+        return match
+    runner_up = RunnerUp(after.record.id, after.record.name, after.score, match.score - after.score)
+    return replace(match, runner_up=runner_up)
+
+
+def _fuse(rankings: dict[str, list[str]], weights: dict[str, float]) -> dict[str, float]:
     """Return id -> fused score, best first; ties break by id."""
     fused: dict[str, float] = {}
     for strategy, order in rankings.items():
         for place, id in enumerate(order, 1):
-            fused[id] = fused.get(id, 0.0) + _WEIGHTS[strategy] / (_FUSION + place)
+            fused[id] = fused.get(id, 0.0) + weights[strategy] / (_FUSION + place)
     return dict(sorted(fused.items(), key=lambda pair: (-pair[1], pair[0])))

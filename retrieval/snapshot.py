@@ -25,6 +25,7 @@ from .view import View
 
 FOLDER = "index"
 _ENGINE = "engine"
+_FORM = 2  # of a snapshot's files, which `Segment.save` writes: one of another form is made anew
 _PAGE = 500
 _STALE = 0.02  # of the rows: so many changes are searched one by one before the next snapshot is made
 _SAMPLE = 16  # rows that must find themselves at opening
@@ -50,7 +51,7 @@ class Place:
 
 def open_view(place: Place, meta: dict[str, Any]) -> View:
     """Open the published snapshot, if there is one that this engine made; without, every row counts as added since."""
-    if meta.get("engine") != place.choice.identity or not meta.get("through"):
+    if meta.get("engine") != place.choice.identity or not meta.get("through") or meta.get("form") != _FORM:
         return View()
     segment = Segment.open(place.snapshot(meta["snapshot"]))
     index = place.index(meta["snapshot"], meta["collection"])
@@ -90,7 +91,7 @@ def publish(place: Place, view: View) -> None:
     through = int(segment.keys[-1]) if len(segment) else 0
     with place.database.transaction():
         named = {"snapshot": number, "through": through, "collection": collection, "lost": lost.tolist()}
-        place.database.set_meta(**named, engine=place.choice.identity, publishing=False)
+        place.database.set_meta(**named, engine=place.choice.identity, form=_FORM, publishing=False)
         place.database.forget_removed(through)
     _sweep(place, meta, number, collection)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from .captions import CaptionTable
 from .database import FILE, Database
-from .filters import labels
+from .filters import labels, numbers
 from .index import SETTINGS, read_choice
 from .origin import Origin, pack_version, same_weights, to_origin
 from .records import StyleRecord
@@ -42,6 +43,7 @@ class StyleStore:
         self._writer = FileLock(folder / _LOCK, thread_local=False)
         self._busy = threading.RLock()
         self._view = View()
+        self._captions = CaptionTable(())
         self._published: Sequence[object] = ()  # which snapshot the view is of
         self._revision = -1  # and how far it has come since: revision, last key, last removal
         self._key = self._removal = 0
@@ -182,6 +184,35 @@ class StyleStore:
             np.save(stream, values)
         os.replace(fresh, path)
 
+    def without_caption_vector(self, encoder: str) -> list[str]:
+        """Return the ids whose captions this sentence encoder has yet to encode; drop what another one made."""
+        if not same_weights(self._database.meta().get("caption_encoder", ""), encoder):
+            with self._change():
+                self._database.clear_captions()
+                self._database.set_meta(caption_encoder=encoder, captions_since=self.revision)
+        return self._database.without_caption_vector()
+
+    def add_caption_vectors(self, ids: Sequence[str], vectors: np.ndarray) -> None:
+        """Store (N, D) float32 of unit length for pictures that have none yet."""
+        with self._change():
+            self._database.insert_captions(ids, vectors)
+
+    def captions(self, encoder: str) -> CaptionTable:
+        """Return the caption vectors that are stored now. Raises ValueError unless this sentence encoder made them."""
+        with self._busy, self._database.transaction(write=False):
+            meta = self._database.meta()
+            made = meta.get("caption_encoder", "")
+            if not same_weights(made, encoder):
+                raise ValueError(
+                    f"knowledge base '{self.name}' has captions encoded by {made or 'nothing'}, and caption encoder "
+                    f"{encoder} is chosen: bring it up to date with that one, or choose the same for the search."
+                )
+            if self._captions.made != (made, meta["captions_since"]):
+                self._captions = CaptionTable((made, meta["captions_since"]))
+            if rows := self._database.captions_after(self._captions.last):
+                self._captions.extend(rows)
+            return self._captions
+
     def _encoding_path(self, encoder: str, id: str) -> Path:
         return self.folder / _ENCODINGS / encoder / f"{id}.npy"
 
@@ -214,4 +245,4 @@ class StyleStore:
 
 
 def _seen_by_search(record: StyleRecord) -> tuple[object, ...]:
-    return record.text, labels(record)
+    return record.text, labels(record), numbers(record)

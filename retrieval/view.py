@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .captions import CaptionTable
+from .filters import Filter
 from .index import StyleIndex
 from .postings import bm25
 from .segment import Row, Segment
@@ -17,8 +19,6 @@ _EXACT = 8192  # so many dot products of 512 numbers take about as long as one s
 _WIDEST = 2048  # candidates; beyond, a graph is slower than a look at every row
 _SPARE = 8  # more than was asked, for an approximate order and for rows that were removed
 _DIGITS = 6  # of a cosine: how far two ways to add up the same products agree
-
-Term = tuple[bool, str, str]
 
 
 class View:
@@ -66,12 +66,12 @@ class View:
             self._forgotten += int(alive[rows].sum())
             alive[rows] = False
 
-    def passing(self, terms: Sequence[Term]) -> np.ndarray:
-        """Return the mask, (N,) bool, of rows that exist and pass a filter."""
-        if not terms:
+    def passing(self, filter: Filter | None = None) -> np.ndarray:
+        """Return the mask, (N,) bool, of rows that exist and pass a filter, as `parse_filter` gives it."""
+        if not filter:
             return self._join(self._alive)
         pairs = zip(self._segments, self._alive, strict=True)
-        return self._join([alive & segment.postings.passing(terms) for segment, alive in pairs])
+        return self._join([alive & segment.postings.passing(filter) for segment, alive in pairs])
 
     def nearest(self, vector: np.ndarray, count: int, allowed: np.ndarray) -> list[tuple[str, float]]:
         """Return (id, cosine) of the nearest allowed rows to a unit vector, best first; ties break by id."""
@@ -91,6 +91,13 @@ class View:
         scores = self._join(bm25([segment.postings for segment in self._segments], words))
         rows = np.flatnonzero((scores > 0) & allowed)
         return [id for id, _ in self._best(rows, scores[rows], min(count, len(rows)))]
+
+    def by_caption(self, vector: np.ndarray, captions: CaptionTable, count: int, allowed: np.ndarray) -> list[str]:
+        """Return the ids of the allowed rows whose captions are nearest to a unit vector; ties break by id."""
+        places = self._join([captions.places(segment.keys) for segment in self._segments])
+        rows = np.flatnonzero(allowed & (places >= 0))
+        cosines = captions.cosines(vector, places[rows]) if len(rows) else np.zeros(0)
+        return [id for id, _ in self._best(rows, cosines, min(count, len(rows)))]
 
     def ids(self, allowed: np.ndarray) -> list[str]:
         """Return the ids of the rows of a mask, as `passing` gives it."""

@@ -25,6 +25,8 @@ def answer(capsys: pytest.CaptureFixture[str], root: Path, *arguments: str) -> A
     capsys.readouterr()
     assert main([*arguments, "--root", str(root), "--json"]) == 0
     return json.loads(capsys.readouterr().out)
+    assert main(["search", "two", "blueprint", "--root", str(root), "--filter", "tag:none"]) == 0
+    assert capsys.readouterr().out == "No match: none of 10 pictures passes the filter tag:none.\n"
 
 
 def test_a_second_ingest_finds_all_unchanged(capsys: pytest.CaptureFixture[str], root: Path) -> None:
@@ -40,7 +42,8 @@ def test_search_finds_the_style_of_the_prompt_and_of_a_picture(capsys: pytest.Ca
     [same] = answer(capsys, root, "search", "two", "", "--strategy", "image", "--image", str(image), "--top-k", "1")
     assert Path(same["file"]) == image
     assert same["cosine"] == pytest.approx(1.0, abs=1e-3)
-    assert answer(capsys, root, "search", "two", "glass", "--filter", "tag:blueprint", "--min-score", "1") == []
+    [none] = answer(capsys, root, "search", "two", "glass", "--filter", "tag:blueprint", "--min-score", "1")
+    assert (none["match"], none["pictures"], none["passed_filter"]) == (False, 10, 5)
 
 
 def test_list_and_remove_take_the_same_ids(capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path) -> None:
@@ -80,7 +83,7 @@ def test_without_json_a_person_can_read_it(capsys: pytest.CaptureFixture[str], r
         (["ingest", "two", "/no/such/folder"], "source /no/such/folder does not exist: correct the path."),
         (["search", "two", "x", "--encoder", "/no/model"], "encoder /no/model does not exist"),
         (["search", "two", ""], "the prompt is empty"),
-        (["search", "two", "x", "--filter", "blue"], "filter term 'blue' is not understood"),
+        (["search", "two", "x", "--filter", "blue"], "filter 'blue', character 1: 'blue' is not understood"),
         (["export", "two", "two.zip"], "two.zip does not end in .stylepack"),
         (["import", "two", "two.zip"], "two.zip is no .stylepack"),
         (["remove", "two", "zzz"], "0 pictures have an id that begins with 'zzz'"),

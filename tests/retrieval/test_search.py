@@ -48,6 +48,7 @@ def test_image_compares_pictures(filled: StyleStore, encoder: ColourEncoder) -> 
         ("-tag:cool -tag:warm", {"plain/grey"}),
         ("license:cc0", {"warm/red"}),
         ("folder:warm name:orange", {"warm/orange"}),
+        ("(name:teal OR folder:plain) size:16 date:>=2024", {"cool/teal", "plain/grey"}),
         ("tag:nothing", set()),
     ],
 )
@@ -106,8 +107,7 @@ def test_searching_twice_gives_the_same(filled: StyleStore, encoder: ColourEncod
         ({"prompt": " "}, "the prompt is empty"),
         ({"prompt": "x", "strategy": "magic"}, "strategy 'magic' does not exist"),
         ({"prompt": "x", "strategy": "image"}, "query_image is not linked"),
-        ({"prompt": "x", "filter": "ukiyo"}, "filter term 'ukiyo' is not understood"),
-        ({"prompt": "x", "filter": 'tag:"a'}, "has a quote that is not closed"),
+        ({"prompt": "x", "filter": "ukiyo"}, "filter 'ukiyo', character 1: 'ukiyo' is not understood"),
     ],
 )
 def test_a_query_that_cannot_be_answered_says_why(
@@ -145,6 +145,65 @@ def test_the_background_is_measured_on_pairs_that_do_not_belong_together(
 
 
 def test_hybrid_sums_weighted_reciprocal_ranks() -> None:
-    fused = _fuse({"semantic": ["a", "b", "c"], "keyword": ["c", "b"], "image": ["b"]})
+    rankings = {"semantic": ["a", "b", "c"], "keyword": ["c", "b"], "image": ["b"]}
+    fused = _fuse(rankings, {"semantic": 1.0, "image": 1.0, "keyword": 0.25})
     assert fused == pytest.approx({"b": 1 / 7 + 0.25 / 7 + 1 / 6, "a": 1 / 6, "c": 1 / 8 + 0.25 / 6}, abs=1e-12)
     assert list(fused) == ["b", "a", "c"]
+
+
+def test_a_match_names_the_runner_up_and_its_margin(filled: StyleStore, encoder: ColourEncoder) -> None:
+    for options in ({"strategy": "semantic"}, {"strategy": "hybrid"}, {"strategy": "semantic", "diversity": 0.5}):
+        several = search(filled, encoder, StyleQuery("red brick", top_k=4, **options))
+        everything = search(filled, encoder, StyleQuery("red brick", top_k=5, **options))
+        for place, match in enumerate(several):
+            after = everything[place + 1]
+            assert match.runner_up is not None
+            assert (match.runner_up.id, match.runner_up.score) == (after.record.id, after.score)
+            assert match.runner_up.margin == match.score - after.score
+        assert everything[4].runner_up is None
+
+
+def test_a_match_says_which_words_and_tags_matched(filled: StyleStore, encoder: ColourEncoder) -> None:
+    [match] = search(filled, encoder, StyleQuery("a warm photo of red brick"))
+    assert match.record.name == "warm/red"
+    assert match.matched == ("warm", "photo", "red", "brick")
+    assert match.matched_tags == ("warm", "brick", "photo")
+    shown = match.explain()
+    assert shown["match"] is True
+    assert shown["ranks"] == {"semantic": 1, "keyword": 1}
+    assert set(shown["runner_up"]) == {"id", "name", "score", "margin"}
+
+
+def test_no_match_says_why(filled: StyleStore, encoder: ColourEncoder) -> None:
+    def explained(prompt: str, **options: object) -> dict:
+        [only] = search(filled, encoder, StyleQuery(prompt, **options)).explain()
+        assert only["match"] is False
+        return only
+
+    filtered = explained("red", filter="tag:nothing")
+    assert filtered["reason"] == "none of 5 pictures passes the filter tag:nothing"
+    assert (filtered["pictures"], filtered["passed_filter"], filtered["best"]) == (5, 0, None)
+
+    unknown = explained("zebra", strategy="keyword", filter="-tag:warm")
+    assert unknown["reason"] == (
+        "no word of the prompt stands in a name, caption or tag (3 of 5 pictures pass the filter)"
+    )
+    best, *_ = search(filled, encoder, StyleQuery("red green", "semantic"))
+    below = explained("red green", strategy="semantic", min_score=1)
+    assert below["best"] == {"id": best.record.id, "name": best.record.name, "score": round(best.score, 4)}
+    assert below["reason"] == f"the best found scores {best.score:.4f}, below min_score 1 (of 5 pictures)"
+
+
+def test_what_is_shown_as_reaching_min_score_reaches_it(filled: StyleStore, encoder: ColourEncoder) -> None:
+    for strategy in ("hybrid", "semantic", "keyword"):
+        for shown in search(filled, encoder, StyleQuery("red lake", strategy, top_k=5)).explain():
+            asked = StyleQuery("red lake", strategy, top_k=5, min_score=shown["score"])
+            reached = search(filled, encoder, asked)
+            assert shown["id"] in [match.record.id for match in reached]
+            assert all(round(match.score, 4) >= shown["score"] for match in reached)
+
+
+def test_diversity_chooses_among_what_reaches_min_score(filled: StyleStore, encoder: ColourEncoder) -> None:
+    scores = [match.score for match in search(filled, encoder, StyleQuery("red", "semantic", top_k=5))]
+    query = StyleQuery("red", "semantic", top_k=2, min_score=scores[1] - 1e-3, diversity=0.9)
+    assert [match.record.name for match in search(filled, encoder, query)] == ["warm/red", "warm/orange"]

@@ -25,7 +25,7 @@ KILLS = 50  # each a fork of one process that has everything imported
 
 
 def record(number: int, caption: str = "") -> StyleRecord:
-    return StyleRecord(f"{number:064x}", f"n{number}", caption, (), "", 1, 1, {f"{number}.png": [number]})
+    return StyleRecord(f"{number:064x}", f"n{number}", caption, (), "", 1, 1, {f"{number}.png": [1, number, 0]})
 
 
 def fill(store: StyleStore, numbers: range) -> None:

@@ -41,7 +41,7 @@ def main(folder: Path, seed: int) -> None:
         ids = store.ids()
         if what == "add":
             numbers = [chance.randrange(2**40) for _ in range(BATCH)]
-            records = [StyleRecord(f"{n:064x}", f"n{n}", "", (), "", 1, 1, {f"{n}.png": [n]}) for n in numbers]
+            records = [StyleRecord(f"{n:064x}", f"n{n}", "", (), "", 1, 1, {f"{n}.png": [1, n, 0]}) for n in numbers]
             store.add(records, np.stack([vector_of(n) for n in numbers]), "made@1")
             say(*(f"+ {record.id}" for record in records))
         elif what == "remove" and ids:

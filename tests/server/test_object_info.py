@@ -24,6 +24,7 @@ NODES: dict[str, dict[str, Any]] = {
             "captions": ("STRING", "", None),
             "tags": ("STRING", "", None),
             "pipeline": ("STYLE_PIPELINE", None, None),
+            "caption_encoder": (("none", "sentence-transformers/all-MiniLM-L6-v2"), "none", None),
         },
         "output": {"knowledge_base": "STYLE_KB", "report": "STRING"},
     },

@@ -90,7 +90,9 @@ def test_a_reference_that_is_not_good_enough_is_not_forced(comfy_server: ComfySe
     """With the filter nothing matches: the sampler paints without a style, and what is wired to the image does not
     run."""
     entry = comfy_server.run(quickstart(RetrieveStyle={"filter": "tag:no-such-tag"}))
-    assert json.loads(entry["outputs"][node_id("RetrieveStyle")]["text"][0]) == []
+    [explained] = json.loads(entry["outputs"][node_id("RetrieveStyle")]["text"][0])
+    assert (explained["match"], explained["passed_filter"]) == (False, 0)
+    assert "passes the filter tag:no-such-tag" in explained["reason"]
     assert Image.open(io.BytesIO(picture(comfy_server, entry))).size == (256, 256)
 
 
@@ -170,7 +172,7 @@ def test_an_interrupt_stops_within_a_step_and_the_next_run_is_whole(comfy_server
             "base_model 'missing.safetensors' was not found: looked in ",
         ),
         ({"LoadStylePipeline": {"precision": "int3"}}, "precision 'int3' does not exist"),
-        ({"RetrieveStyle": {"filter": "blue"}}, "filter term 'blue' is not understood"),
+        ({"RetrieveStyle": {"filter": "blue"}}, "filter 'blue', character 1: 'blue' is not understood"),
         (
             {"RetrieveStyle": {"prompt": "word " * 10_000}},
             "prompt has 50,000 characters (10,000 words); at most 8,000 are allowed",

@@ -1,0 +1,73 @@
+"""What a sentence encoder makes of each picture's caption and tags: kept beside the pictures, searched as one matrix.
+
+Every row is compared, for a search graph would gain little: at 100,000 rows of 384 numbers a search reads 154 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .records import StyleRecord
+
+if TYPE_CHECKING:
+    from .sentences import SentenceEncoder
+    from .store import StyleStore
+
+_PAGE = 256  # texts that are encoded and stored together
+_FEW = 0.25  # of the rows: below, they are picked out before they are multiplied, and not after
+
+
+class CaptionTable:
+    """keys: (N,) int64, ascending. vectors: (N, D) float32, unit length. last: the latest entry that is in it."""
+
+    def __init__(self, made: tuple[object, ...]) -> None:
+        self.made = made  # which encoder, and since when
+        self.last = 0
+        self._keys = np.zeros(0, dtype=np.int64)
+        self._vectors = np.zeros((0, 0), dtype=np.float32)
+
+    def extend(self, rows: list[tuple[int, int, bytes]]) -> None:
+        """Take in what `Database.captions_after` gave."""
+        keys = np.array([key for _, key, _ in rows], dtype=np.int64)
+        vectors = np.frombuffer(b"".join(vector for _, _, vector in rows), dtype="<f4").reshape(len(rows), -1)
+        keys = np.concatenate([self._keys, keys])
+        order = np.argsort(keys, kind="stable")
+        self._vectors = (np.concatenate([self._vectors, vectors]) if len(self._vectors) else vectors)[order]
+        self._keys, self.last = keys[order], rows[-1][0]
+
+    def places(self, keys: np.ndarray) -> np.ndarray:
+        """Return where each of some ascending keys is in the table, -1 for what is not."""
+        if not len(self._keys):
+            return np.full(len(keys), -1)
+        found = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[found] == keys, found, -1)
+
+    def cosines(self, vector: np.ndarray, places: np.ndarray) -> np.ndarray:
+        if len(places) < _FEW * len(self._keys):
+            return self._vectors[places] @ vector
+        return (self._vectors @ vector)[places]
+
+
+def encode_captions(
+    store: StyleStore, encoder: SentenceEncoder, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> int:
+    """Encode the captions that have no vector of this encoder yet, and return how many those were.
+
+    Another encoder's vectors are dropped first: the two are never compared. The pictures' own vectors stay.
+    """
+    with store.writing():
+        ids = store.without_caption_vector(encoder.identity)
+        for at in range(0, len(ids), _PAGE):
+            records = store.records(ids[at : at + _PAGE])
+            vectors = encoder.encode_texts([caption_text(record) for record in records.values()])
+            store.add_caption_vectors(list(records), vectors)
+            on_progress(at + len(records), len(ids))
+    return len(ids)
+
+
+def caption_text(record: StyleRecord) -> str:
+    """Return what is encoded of a picture: its caption and tags; its name, which is a path, when it has neither."""
+    return ". ".join(filter(None, [record.caption, ", ".join(record.tags)])) or record.name
