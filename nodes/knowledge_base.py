@@ -61,8 +61,8 @@ class StyleKnowledgeBase(io.ComfyNode):
                     "update",
                     options=list(UPDATES),
                     default="sync",
-                    tooltip="sync: add new, embed changed again, drop vanished. add: never drop. rebuild: start from "
-                    "nothing. open: read no source.",
+                    tooltip="sync: add new, embed changed again, drop vanished. add: never drop. rebuild: embed all "
+                    "anew; the old state stays until the new one is whole. open: read no source.",
                 ),
                 io.Image.Input("images", optional=True, tooltip="Pictures to add, such as results you liked."),
                 io.String.Input(
@@ -80,7 +80,8 @@ class StyleKnowledgeBase(io.ComfyNode):
                 StyleKB.Output(display_name="knowledge_base", tooltip="To Retrieve Style."),
                 io.String.Output(
                     display_name="report",
-                    tooltip="JSON: added, updated, removed, unchanged, failed (each with its reason), total, seconds.",
+                    tooltip="JSON: added, updated, removed, unchanged, failed (each with its reason), total, seconds, "
+                    "near_duplicates.",
                 ),
             ],
         )
