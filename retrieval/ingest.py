@@ -14,29 +14,31 @@ from . import stylepack
 from .duplicates import near_duplicates
 from .encoder import StyleEncoder
 from .origin import same_weights
-from .reader import PACK_SUFFIX, content_id, find_pictures, open_picture
+from .own_pictures import PICTURES, fetch_all, forget_files, no_longer_named
+from .reader import PACK_SUFFIX, SUFFIXES, find_pictures, open_picture
 from .records import IngestReport
 from .store import StyleStore
 from .sync import Progress, SyncRun
 
 UPDATES = ("sync", "add", "rebuild", "open")
 PACKS = "packs"  # where it keeps the pictures of packs that were imported
-PICTURES = "pictures"  # where a knowledge base keeps the pictures that came as IMAGE and have no file of their own
+
+Source = Path | str  # a folder, a picture file or a style pack; a str is a URL
 
 
 def ingest(
     store: StyleStore,
     encoder: StyleEncoder,
-    sources: Sequence[Path],
+    sources: Sequence[Source],
     update: str,
     on_progress: Progress = lambda done, total: None,
 ) -> IngestReport:
-    """Read the sources (folders, picture files and style packs) into the store.
+    """Read the sources (folders, picture files, style packs, http(s) URLs) into the store.
 
     update: `sync` adds what is new, embeds again what changed and drops what vanished; `add` never drops; `rebuild`
     embeds everything anew, and the knowledge base stays as it was until that is whole; `open` reads nothing.
-    A file that can't be read is skipped and named in the report. on_progress counts the files, then the pictures as the
-    index is made, then the new ones as they are compared with what looks like them.
+    A file or URL that can't be read is skipped and named in the report. on_progress counts the URLs, the files, the
+    pictures as the index is made, then the new ones as they are compared with what looks like them.
     Raises FileNotFoundError or ValueError when a source, or all that is in them, can't be used.
     """
     start = time.perf_counter()
@@ -56,19 +58,30 @@ def ingest(
 def _update(
     store: StyleStore,
     encoder: StyleEncoder,
-    sources: Sequence[Path],
+    sources: Sequence[Source],
     update: str,
     report: IngestReport,
     on_progress: Progress,
 ) -> None:
-    packs = [source for source in sources if source.suffix.lower() == PACK_SUFFIX]
+    if update != "rebuild":
+        store.require_current()
+        store.require_encoder(encoder.identity)
+    urls = [source for source in sources if isinstance(source, str)]
+    named = [source for source in sources if isinstance(source, Path)]
+    packs = [source for source in named if source.suffix.lower() == PACK_SUFFIX]
     known: dict[str, np.ndarray] = {}
     for pack in packs:
         _, vectors = stylepack.unpack(pack, store.folder / PACKS)
         known |= vectors.by_id if same_weights(vectors.encoder, encoder.identity) else {}
-    kept = [*(store.folder / PACKS).glob("*"), store.folder / PICTURES]
-    named = [source for source in sources if source not in packs]
-    files = list(find_pictures([*named, *(folder for folder in kept if folder.is_dir() and any(folder.iterdir()))]))
+    fetched = fetch_all(store, urls, update == "rebuild", report, on_progress)
+    kept = [
+        folder for folder in [*(store.folder / PACKS).glob("[!.]*"), store.folder / PICTURES] if _holds_files(folder)
+    ]
+    files = list(find_pictures([*(source for source in named if source not in packs), *kept]))
+    dropped = set() if update == "add" else no_longer_named(store, files, fetched)
+    files = [file for file in files if file not in dropped]
+    if not files:
+        _require_pictures(report, 0)
     if update == "rebuild":
         draft = store.draft(encoder.identity)
         run = SyncRun(draft, encoder, report, on_progress, known)
@@ -76,13 +89,16 @@ def _update(
         _require_pictures(report, len(draft))
         store.replace_with(draft)
     else:
-        store.require_current()
-        store.require_encoder(encoder.identity)
         run = SyncRun(store, encoder, report, on_progress, known)
         run.run(files, drop=update == "sync")
         _require_pictures(report, len(store))
+    forget_files(dropped)
     store.publish(on_progress)
     report.near_duplicates = near_duplicates(store, run.embedded, on_progress)
+
+
+def _holds_files(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.rglob("[!.]*"))
 
 
 def _require_pictures(report: IngestReport, total: int) -> None:
@@ -92,22 +108,6 @@ def _require_pictures(report: IngestReport, total: int) -> None:
             f"none of the sources' {len(report.failed)} pictures could be read (the first, {first['file']}: "
             f"{first['reason']}): replace them or name other sources."
         )
-
-
-def keep_picture(store: StyleStore, image: Image.Image, caption: str, tags: Sequence[str]) -> Path:
-    """Write a picture that has no file into the knowledge base's own folder, with its caption and tags beside it."""
-    import json
-
-    folder = store.folder / PICTURES
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{content_id(image)[:16]}.png"
-    sidecar = json.dumps({"caption": caption, "tags": list(tags)}, ensure_ascii=False)
-    beside = path.with_suffix(".json")
-    if not path.is_file():
-        image.save(path)
-    if not beside.is_file() or beside.read_text(encoding="utf-8") != sidecar:
-        beside.write_text(sidecar, encoding="utf-8")
-    return path
 
 
 def keep_encodings(

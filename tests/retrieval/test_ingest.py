@@ -10,7 +10,8 @@ from fakes import ColourEncoder, paint
 from PIL import Image
 from style_pack.retrieval import read_ahead
 from style_pack.retrieval.duplicates import MAX_PAIRS
-from style_pack.retrieval.ingest import ingest, keep_encodings, keep_picture
+from style_pack.retrieval.ingest import ingest, keep_encodings
+from style_pack.retrieval.own_pictures import keep_picture
 from style_pack.retrieval.store import StyleStore
 
 
