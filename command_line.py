@@ -60,7 +60,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     ingest = add("ingest", run_ingest, _lines_of, "Bring a knowledge base up to date with its sources.", encoding)
     ingest.add_argument(
-        "sources", nargs="+", type=Path, help="folders, with all below them, picture files and style packs"
+        "sources",
+        nargs="+",
+        help="folders, with all below them, picture files, style packs, URLs of pictures, and "
+        "text files (.txt) of such URLs",
     )
     ingest.add_argument("--update", choices=("sync", "add", "rebuild"), default="sync")
     search = add("search", run_search, _show_matches, "Find the pictures that fit a prompt best.", encoding)
@@ -77,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     export = add("export", run_export, _lines_of, "Write it to one file, pictures and vectors included.")
     export.add_argument("file", type=Path, help="such as references.stylepack")
     imported = add("import", run_import, _lines_of, "Add what is in a style pack; embeds nothing again.", encoding)
-    imported.add_argument("sources", nargs=1, type=Path, metavar="FILE")
+    imported.add_argument("sources", nargs=1, metavar="FILE")
     imported.set_defaults(update="add")
     add("stats", run_stats, _lines_of, "Say what made a knowledge base and what is in it.")
     return parser
@@ -89,18 +92,30 @@ def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
     from .retrieval.captions import encode_captions
     from .retrieval.ingest import ingest
 
-    missing = [str(path) for path in options.sources if not path.exists()]
-    if missing:
-        raise FileNotFoundError(f"source {missing[0]} does not exist: correct the path.")
+    sources = _find_sources(options.sources)
     captions = _open_caption_encoder(options)
     store = _open_store(options, new=True)
-    sources = [path.resolve() for path in options.sources]
     with tqdm(unit="picture", disable=None) as bar:  # shown on terminals alone
         report = ingest(store, _open_encoder(options), sources, options.update, _progress_on(bar))
     if captions:
         with tqdm(unit="caption", disable=None) as bar:
             encode_captions(store, captions, _progress_on(bar))
     return asdict(report)
+
+
+def _find_sources(named: Sequence[str]) -> list[Path | str]:
+    from .retrieval.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
+
+    sources: list[Path | str] = []
+    for source in named:
+        path = Path(source).resolve()
+        if is_url(source):
+            sources.append(check_url(source).geturl())
+        elif not path.exists():
+            raise FileNotFoundError(f"source {source} does not exist: correct the path.")
+        else:
+            sources += read_url_list(path) if path.suffix.lower() == LIST_SUFFIX else [path]
+    return sources
 
 
 def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -148,8 +163,8 @@ def run_export(options: argparse.Namespace) -> dict[str, Any]:
 def run_import(options: argparse.Namespace) -> dict[str, Any]:
     from .retrieval.reader import PACK_SUFFIX
 
-    if options.sources[0].suffix.lower() != PACK_SUFFIX:
-        raise ValueError(f"{options.sources[0].name} is no {PACK_SUFFIX}: read pictures and folders with ingest.")
+    if Path(options.sources[0]).suffix.lower() != PACK_SUFFIX:
+        raise ValueError(f"{options.sources[0]} is no {PACK_SUFFIX}: read pictures and folders with ingest.")
     return run_ingest(options)
 
 

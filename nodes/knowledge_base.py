@@ -14,8 +14,9 @@ from PIL import Image
 
 from ..retrieval.captions import encode_captions
 from ..retrieval.encoder import StyleEncoder
-from ..retrieval.ingest import UPDATES, ingest, keep_encodings, keep_picture
+from ..retrieval.ingest import UPDATES, ingest, keep_encodings
 from ..retrieval.origin import read_origin
+from ..retrieval.own_pictures import keep_picture
 from ..retrieval.reader import find_pictures
 from ..retrieval.records import SourceFile
 from ..retrieval.sentences import SentenceEncoder
@@ -51,8 +52,9 @@ class StyleKnowledgeBase(io.ComfyNode):
                     "sources",
                     default="styles",
                     multiline=True,
-                    tooltip="A line each: a folder (with all below it), a picture file or a .stylepack. Relative paths "
-                    "are looked for in ComfyUI's input folder, then in the pack. Empty: open only.",
+                    tooltip="A line each: a folder (with all below it), a picture file, a .stylepack, a picture's "
+                    "http(s) URL, or a .txt of such URLs. Relative paths are looked for in ComfyUI's input folder, "
+                    "then in the pack. Empty: open only.",
                 ),
                 io.Combo.Input(
                     "encoder",
@@ -65,8 +67,8 @@ class StyleKnowledgeBase(io.ComfyNode):
                     "update",
                     options=list(UPDATES),
                     default="sync",
-                    tooltip="sync: add new, embed changed again, drop vanished. add: never drop. rebuild: start from "
-                    "nothing. open: read no source.",
+                    tooltip="sync: add new, embed changed again, drop vanished. add: never drop. rebuild: embed all "
+                    "anew; the old state stays until the new one is whole. open: read no source.",
                 ),
                 io.Image.Input("images", optional=True, tooltip="Pictures to add, such as results you liked."),
                 io.String.Input(
@@ -92,7 +94,8 @@ class StyleKnowledgeBase(io.ComfyNode):
                 StyleKB.Output(display_name="knowledge_base", tooltip="To Retrieve Style."),
                 io.String.Output(
                     display_name="report",
-                    tooltip="JSON: added, updated, removed, unchanged, failed (each with its reason), total, seconds.",
+                    tooltip="JSON: added, updated, removed, unchanged, failed (each with its reason), total, seconds, "
+                    "near_duplicates.",
                 ),
             ],
         )
@@ -131,7 +134,7 @@ class StyleKnowledgeBase(io.ComfyNode):
             origin = read_origin(paths.knowledge_base_folder(name)) if name else None
             return str(origin)
         stamps = [(file.path, file.stamp) for file in _list_sources(sources)]
-        return hashlib.sha256(repr(stamps).encode()).hexdigest()
+        return hashlib.sha256(repr((sources, stamps)).encode()).hexdigest()
 
     @classmethod
     def execute(
@@ -180,7 +183,8 @@ def _keep_encodings(store: StyleStore, pipeline: "StylePipeline") -> None:
 
 
 def _list_sources(sources: str) -> list[SourceFile]:
-    return list(find_pictures(paths.resolve_sources(sources)))
+    """Return the files; what may be fetched is checked, and not fetched."""
+    return list(find_pictures(source for source in paths.resolve_sources(sources) if not isinstance(source, str)))
 
 
 def _open_encoder(name: str) -> StyleEncoder:

@@ -1,6 +1,7 @@
 """Where things are: the models that each COMBO lists, sources, knowledge bases. The only owner of folder_paths."""
 
 import ipaddress
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,8 @@ from comfy.cli_args import args
 
 from ..model_files import identify
 from ..retrieval.families import FAMILIES
+from ..retrieval.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
+from ..retrieval.index import SETTINGS
 from .hub import HUB, local_copy
 
 PACK = Path(__file__).resolve().parent.parent
@@ -109,17 +112,25 @@ def knowledge_base_folder(name: str) -> Path:
     return Path(_system_user_directory()) / name
 
 
-def resolve_sources(text: str) -> list[Path]:
-    """Return the paths of a `sources` text, a line each; relative ones lie in ComfyUI's input folder or in the pack.
+def resolve_sources(text: str) -> list[Path | str]:
+    """Return the paths and URLs (str) of a `sources` text, a line each, and the URLs of the lists that it names.
 
-    Raises FileNotFoundError, ValueError or PermissionError in one sentence.
+    Relative paths lie in ComfyUI's input folder or in the pack. Raises FileNotFoundError, ValueError or PermissionError
+    in one sentence.
     """
-    return [_resolve_source(line.strip()) for line in text.splitlines() if line.strip()]
+    found = [_resolve_source(line.strip()) for line in text.splitlines() if line.strip()]
+    sources = [url for source in found for url in (read_url_list(source) if _is_list(source) else [source])]
+    if any(isinstance(source, str) for source in sources) and not _may_fetch():
+        raise PermissionError(
+            f"sources names URLs, and this server listens on {args.listen}: its owner can allow them by writing "
+            f'"allow_urls": true into {SETTINGS} in {_system_user_directory()}.'
+        )
+    return sources
 
 
-def _resolve_source(line: str) -> Path:
-    if re.match(r"[a-z][a-z0-9+.-]+://", line, re.IGNORECASE):
-        raise ValueError(f"source {line} is an address: sources are folders and picture files, a line each.")
+def _resolve_source(line: str) -> Path | str:
+    if is_url(line):
+        return check_url(line).geturl()
     asked = Path(line).expanduser()
     roots = [Path(folder_paths.get_input_directory()), PACK]
     places = [asked] if asked.is_absolute() else [root / asked for root in roots]
@@ -133,6 +144,21 @@ def _resolve_source(line: str) -> Path:
             f"{args.listen}: copy it into the input folder, or start ComfyUI without --listen."
         )
     return path
+
+
+def _is_list(source: Path | str) -> bool:
+    return isinstance(source, Path) and source.suffix.lower() == LIST_SUFFIX and source.is_file()
+
+
+def _may_fetch() -> bool:
+    """A server that only this machine reaches fetches URLs; one on a network when its owner allowed it."""
+    file = Path(_system_user_directory()) / SETTINGS
+    if _listens_on_loopback() or not file.is_file():
+        return _listens_on_loopback()
+    try:
+        return json.loads(file.read_text(encoding="utf-8")).get("allow_urls") is True
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{file} is not valid JSON with an object: {error}") from error
 
 
 def _may_read(path: Path) -> bool:

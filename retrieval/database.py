@@ -134,9 +134,26 @@ class Database:
         """Drop the removals of keys up to `through`, which the published snapshot knows."""
         self._db.execute("DELETE FROM removed WHERE key <= ?", (through,))
 
-    def clear(self) -> None:
+    @contextmanager
+    def attached(self, path: Path) -> Iterator[None]:
+        """Have another database at hand for `replace_with_attached`; outside of transactions."""
+        with self._lock:
+            self._db.execute("ATTACH ? AS other", (str(path),))
+            try:
+                yield
+            finally:
+                self._db.execute("DETACH other")
+
+    def replace_with_attached(self) -> None:
+        """Drop everything and take the other's records, vectors and meta, under new keys."""
+        last = self._read("SELECT coalesce(max(seq), 0) FROM main.sqlite_sequence WHERE name = 'styles'")[0]
         for table in ("styles", "vectors", "captions", "removed", "meta"):
-            self._db.execute(f"DELETE FROM {table}")
+            self._db.execute(f"DELETE FROM main.{table}")
+        self._db.execute(
+            f"INSERT INTO main.styles (key, {_COLUMNS}) SELECT key + ?, {_COLUMNS} FROM other.styles", last
+        )
+        self._db.execute("INSERT INTO main.vectors SELECT key + ?, vector FROM other.vectors", last)
+        self._db.execute("INSERT INTO main.meta SELECT name, value FROM other.meta")
 
     def close(self) -> None:
         self._db.close()

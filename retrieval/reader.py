@@ -4,7 +4,7 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +52,11 @@ def find_pictures(sources: Iterable[Path]) -> Iterator[SourceFile]:
                 yield _source_file(file, source if source.is_dir() else file.parent)
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pixels: None) -> Image.Image:
     """Open any picture as RGB: first frame, EXIF rotation applied, transparency composited on white, 16 bit to 8.
 
-    Raises ValueError with the reason when it can't be read.
+    before_decoding: is told the number of pixels once the header is read. Raises ValueError with the reason when it
+    can't be read.
     """
     if path.suffix.lower() in _HEIC:
         _register_heic()
@@ -63,6 +64,7 @@ def open_picture(path: Path) -> Image.Image:
         with Image.open(path) as image:
             pixels = image.width * image.height
             if pixels <= MAX_PIXELS:
+                before_decoding(pixels)
                 image.load()
                 return to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:

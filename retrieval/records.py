@@ -129,7 +129,10 @@ class StyleMatches(list[StyleMatch]):
 
 @dataclass
 class IngestReport:
-    """What an ingest did: counts of pictures, and the files that failed, each with its reason."""
+    """What an ingest did: counts of pictures, and the files that failed, each with its reason.
+
+    near_duplicates: pairs of stored pictures that look almost the same, one of them new: {one, other, cosine}.
+    """
 
     added: int = 0
     updated: int = 0
@@ -138,6 +141,7 @@ class IngestReport:
     failed: list[dict[str, str]] = field(default_factory=list)
     total: int = 0
     seconds: float = 0.0
+    near_duplicates: list[dict[str, str | float]] = field(default_factory=list)
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import logging
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -27,9 +27,12 @@ FOLDER = "index"
 _ENGINE = "engine"
 _FORM = 2  # of a snapshot's files, which `Segment.save` writes: one of another form is made anew
 _PAGE = 500
+_STEP = 1000  # vectors that an engine is given at once: between two such steps an interrupt is heard
 _STALE = 0.02  # of the rows: so many changes are searched one by one before the next snapshot is made
 _SAMPLE = 16  # rows that must find themselves at opening
 _NEIGHBOURS = 8  # among how many a row has to find itself
+
+Progress = Callable[[int, int], None]
 
 log = logging.getLogger("style_pack.retrieval")
 
@@ -70,10 +73,14 @@ def is_stale(view: View) -> bool:
     return view.changes > _STALE * len(view.snapshot_keys)
 
 
-def publish(place: Place, view: View) -> None:
-    """Make the next snapshot of what is in the database, and name it. For the one who holds the writer's lock."""
+def publish(place: Place, view: View, on_progress: Progress) -> None:
+    """Make the next snapshot of what is in the database, and name it. For the one who holds the writer's lock.
+
+    on_progress(done, total): counts the pictures whose place in the index was made and checked. An exception of it
+    leaves what is published as it was.
+    """
     meta = place.database.meta()
-    goes_on = len(view.snapshot_keys) > 0 and not meta.get("publishing")
+    goes_on = len(view.snapshot_keys) > 0 and (place.choice.is_local or not meta.get("publishing"))
     number = meta.get("snapshot", 0) + 1
     shutil.rmtree(place.folder / FOLDER / str(number), ignore_errors=True)
     place.snapshot(number).mkdir(parents=True)
@@ -84,10 +91,8 @@ def publish(place: Place, view: View) -> None:
         shutil.copytree(place.snapshot(number - 1) / _ENGINE, place.snapshot(number) / _ENGINE)
     with place.database.transaction():
         place.database.set_meta(publishing=True)  # a shared index that is left half changed is not gone on with
-    index = place.index(number, collection)
-    _bring(index, segment, view.snapshot_keys if goes_on else np.zeros(0, dtype=np.int64))
-    lost = _repair(index, segment)
-    index.close()
+    held = view.snapshot_keys if goes_on else np.zeros(0, dtype=np.int64)
+    lost = _filled(place.index(number, collection), segment, held, on_progress)
     through = int(segment.keys[-1]) if len(segment) else 0
     with place.database.transaction():
         named = {"snapshot": number, "through": through, "collection": collection, "lost": lost.tolist()}
@@ -102,33 +107,41 @@ def pages_after(database: Database, key: int) -> Iterator[list[Row]]:
         key = rows[-1][0]
 
 
-def _bring(index: StyleIndex, segment: Segment, held: np.ndarray) -> None:
-    """Make an index that holds some keys hold those of the segment."""
-    index.remove(np.setdiff1d(held, segment.keys))
+def _filled(index: StyleIndex, segment: Segment, held: np.ndarray, on_progress: Progress) -> np.ndarray:
+    """Make an index that holds some keys hold those of the segment; return those that it does not find. Closes it."""
     new = np.flatnonzero(~np.isin(segment.keys, held))
-    index.add(segment.keys[new], segment.vectors[new])
+    total = len(new) + len(segment)
+    try:
+        index.remove(np.setdiff1d(held, segment.keys))
+        for at in range(0, len(new), _STEP):
+            rows = new[at : at + _STEP]
+            index.add(segment.keys[rows], segment.vectors[rows])
+            on_progress(at + len(rows), total)
+        return _repair(index, segment, lambda done: on_progress(len(new) + done, total))
+    finally:
+        index.close()
 
 
-def _repair(index: StyleIndex, segment: Segment) -> np.ndarray:
+def _repair(index: StyleIndex, segment: Segment, on_checked: Callable[[int], None]) -> np.ndarray:
     """Put in again what does not find itself, and return the keys that even then do not: the view looks at them all."""
-    lost = np.array([], dtype=np.int64)
-    for again in (False, True):
-        rows = segment.rows_of(lost) if again else np.arange(len(segment))
-        lost = _unfound(index, segment.keys[rows], segment.vectors[rows])
-        if not len(lost):
-            break
-        if not again:
-            index.remove(lost)
-            index.add(lost, segment.vectors[segment.rows_of(lost)])
-    return lost
+    lost = _unfound(index, segment.keys, segment.vectors, on_checked)
+    if not len(lost):
+        return lost
+    again = segment.vectors[segment.rows_of(lost)]
+    index.remove(lost)
+    index.add(lost, again)
+    return _unfound(index, lost, again)
 
 
-def _unfound(index: StyleIndex, keys: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+def _unfound(
+    index: StyleIndex, keys: np.ndarray, vectors: np.ndarray, on_checked: Callable[[int], None] = lambda done: None
+) -> np.ndarray:
     lost: list[int] = []
     for at in range(0, len(keys), _PAGE):
         page = slice(at, at + _PAGE)
         found = index.nearest(vectors[page], _NEIGHBOURS)
         lost += [int(key) for key, near in zip(keys[page], found, strict=True) if key not in near]
+        on_checked(at + len(found))
     return np.array(lost, dtype=np.int64)
 
 

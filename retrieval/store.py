@@ -18,11 +18,12 @@ from .filters import labels, numbers
 from .index import SETTINGS, read_choice
 from .origin import Origin, pack_version, same_weights, to_origin
 from .records import StyleRecord
-from .snapshot import Place, is_stale, open_view, pages_after, publish
+from .snapshot import Place, Progress, is_stale, open_view, pages_after, publish
 from .view import View
 
 _ENCODINGS = "encodings"
 _LOCK = "write.lock"
+_DRAFT = "rebuild"  # the knowledge base that a rebuild is making
 _WAIT = 60.0  # seconds for another writer to end
 # What version 0.1.0 left: its own note, and Chroma as the only place of records and vectors.
 _BEFORE = ("knowledge_base.json", "chroma")
@@ -138,14 +139,28 @@ class StyleStore:
         for path in [path for id in ids for path in self.folder.glob(f"{_ENCODINGS}/*/{id}.npy")]:
             path.unlink()
 
-    def clear(self) -> None:
-        """Remove everything, what made it included. The next snapshot replaces the one that is published."""
+    def draft(self, identity: str) -> StyleStore:
+        """Open the knowledge base that is to replace this one: what a rebuild with these weights has left, or empty."""
+        draft = StyleStore(self.folder / _DRAFT)
+        if draft.origin and not same_weights(draft.origin.encoder, identity):
+            draft.discard()
+            draft = StyleStore(self.folder / _DRAFT)
+        return draft
+
+    def discard(self) -> None:
+        """Remove the folder, and be of no more use."""
+        self._database.close()
+        shutil.rmtree(self.folder)
+
+    def replace_with(self, draft: StyleStore) -> None:
+        """Hold what a draft holds, and nothing else, from one moment to the next; the draft is gone then."""
         with self.writing():
-            with self._change():
+            with self._database.attached(draft.folder / FILE), self._change():
                 meta = self._database.meta()
                 kept = {name: meta[name] for name in ("revision", "snapshot", "collection", "engine") if name in meta}
-                self._database.clear()
+                self._database.replace_with_attached()
                 self._database.set_meta(**kept, emptied=meta.get("revision", 0))
+            draft.discard()
             shutil.rmtree(self.folder / _ENCODINGS, ignore_errors=True)
             (self.folder / _BEFORE[0]).unlink(missing_ok=True)
             shutil.rmtree(self.folder / _BEFORE[1], ignore_errors=True)
@@ -156,13 +171,16 @@ class StyleStore:
             with self._change():
                 self._database.set_meta(background=background)
 
-    def publish(self, wait: float = _WAIT) -> None:
-        """Bring the index up to date when enough has changed. Searches are right without; this makes them fast."""
+    def publish(self, on_progress: Progress = lambda done, total: None, wait: float = _WAIT) -> None:
+        """Bring the index up to date when enough has changed. Searches are right without; this makes them fast.
+
+        on_progress(done, total): what it raises ends the work, and what was published before stays.
+        """
         with self.reading() as view:
             due = is_stale(view)
         if due:
             with self.writing(wait), self.reading() as view:
-                publish(self._place, view)
+                publish(self._place, view, on_progress)
 
     @contextmanager
     def reading(self) -> Iterator[View]:

@@ -37,7 +37,8 @@ class LangChainIndex:
         folder.mkdir(parents=True, exist_ok=True)
         self._given = _Given()
         self._store = make(self._given, collection, folder, **choice.options)
-        self._keep = (lambda: self._store.save_local(str(folder))) if choice.in_folder else (lambda: None)
+        self._folder = str(folder) if choice.in_folder else ""
+        self._changed = False
 
     def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
         for at in range(0, len(keys), _PAGE):
@@ -45,12 +46,12 @@ class LangChainIndex:
             self._given.vectors = dict(zip(texts, vectors[at : at + _PAGE].tolist(), strict=True))
             self._store.add_texts(texts, ids=texts)
         self._given.vectors = {}
-        self._keep()
+        self._changed = True
 
     def remove(self, keys: np.ndarray) -> None:
         if len(keys):
             self._store.delete([str(key) for key in keys])
-            self._keep()
+            self._changed = True
 
     def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
         found = (self._store.similarity_search_by_vector(vector, k=count) for vector in vectors.tolist())
@@ -60,4 +61,7 @@ class LangChainIndex:
         self.remove(keys)
 
     def close(self) -> None:
-        """A VectorStore has no way to be closed; it goes with its last user."""
+        """Save what lies in our folder. A VectorStore has no way to be closed; it goes with its last user."""
+        if self._folder and self._changed:
+            self._store.save_local(self._folder)
+            self._changed = False

@@ -154,8 +154,9 @@ def test_sources_are_checked_before_anything_runs(comfy_nodes: Nodes, tmp_path: 
     assert "source 'nowhere' does not exist (looked for " in check(sources="nowhere")
     assert "holds no picture" in check(sources=str(tmp_path))
     (tmp_path / "notes.txt").write_text("hello")
-    assert "notes.txt is not a picture file" in check(sources=str(tmp_path / "notes.txt"))
-    assert "is an address: sources are folders and picture files" in check(sources="https://example.org/a.png")
+    assert "notes.txt is no list of URLs: line 1 is none" in check(sources=str(tmp_path / "notes.txt"))
+    assert "source ftp://example.org/a.png begins with ftp://" in check(sources="ftp://example.org/a.png")
+    assert check(sources="https://example.org/a.png") is True
     assert check(sources="styles") is True
 
 
@@ -171,6 +172,25 @@ def test_a_server_on_a_network_reads_only_comfyuis_folders(
     for listen in ("127.0.0.1", "localhost", "127.0.0.1,::1"):
         monkeypatch.setattr(paths.args, "listen", listen)
         assert paths.resolve_sources(str(tmp_path)) == [tmp_path.resolve()]
+
+
+def test_a_server_on_a_network_fetches_urls_when_its_owner_says_so(
+    comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, url = module(comfy_nodes, "paths"), "https://example.org/a.png"
+    monkeypatch.setattr(paths, "_system_user_directory", lambda: str(tmp_path))
+    assert paths.resolve_sources(f"{url}\nstyles") == [url, paths.PACK / "styles"]
+    monkeypatch.setattr(paths.args, "listen", "0.0.0.0")
+    for settings in (None, "{}", '{"allow_urls": "yes"}'):
+        if settings:
+            (tmp_path / "settings.json").write_text(settings)
+        with pytest.raises(PermissionError, match=r"this server listens on 0\.0\.0\.0: its owner can allow them"):
+            paths.resolve_sources(url)
+    (tmp_path / "settings.json").write_text('{"allow_urls": true}')
+    assert paths.resolve_sources(url) == [url]
+    (tmp_path / "settings.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"settings\.json is not valid JSON with an object"):
+        paths.resolve_sources(url)
 
 
 def test_a_missing_package_is_named_by_the_node_that_needs_it(

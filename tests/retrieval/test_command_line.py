@@ -81,6 +81,8 @@ def test_without_json_a_person_can_read_it(capsys: pytest.CaptureFixture[str], r
     [
         (["stats", "three"], "there is no knowledge base 'three' in .* (there: two)"),
         (["ingest", "two", "/no/such/folder"], "source /no/such/folder does not exist: correct the path."),
+        (["ingest", "two", "ftp://host/a.png"], "source ftp://host/a.png begins with ftp://"),
+        (["ingest", "two", "http://127.0.0.1/a.png"], "the host 127.0.0.1 has the address 127.0.0.1, which is not"),
         (["search", "two", "x", "--encoder", "/no/model"], "encoder /no/model does not exist"),
         (["search", "two", ""], "the prompt is empty"),
         (["search", "two", "x", "--filter", "blue"], "filter 'blue', character 1: 'blue' is not understood"),

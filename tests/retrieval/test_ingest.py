@@ -1,11 +1,17 @@
 import os
+import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakes import ColourEncoder, paint
 from PIL import Image
-from style_pack.retrieval.ingest import ingest, keep_encodings, keep_picture
+from style_pack.retrieval import read_ahead
+from style_pack.retrieval.duplicates import MAX_PAIRS
+from style_pack.retrieval.ingest import ingest, keep_encodings
+from style_pack.retrieval.own_pictures import keep_picture
 from style_pack.retrieval.store import StyleStore
 
 
@@ -168,3 +174,139 @@ def test_a_background_that_an_interrupt_left_out_is_measured_at_the_next_run(
     filled.set_background({})
     counts(filled, encoder, [folder])
     assert filled.origin.background == measured != {}
+
+
+def test_pictures_that_look_almost_the_same_are_reported_once_and_only_when_new(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path
+) -> None:
+    paint(folder / "warm" / "scarlet.png", (250, 4, 0))
+    paint(folder / "plain" / "white.png", "white", size=20)  # the same direction as grey
+    report = ingest(filled, encoder, [folder], "sync")
+    found = {frozenset((str(p["one"]), str(p["other"]))): p["cosine"] for p in report.near_duplicates}
+    assert set(found) == {frozenset(("warm/scarlet", "warm/red")), frozenset(("plain/white", "plain/grey"))}
+    red, scarlet = encoder.encode_images([Image.new("RGB", (1, 1), c) for c in ("red", (250, 4, 0))])
+    assert found[frozenset(("warm/scarlet", "warm/red"))] == pytest.approx(float(red @ scarlet), abs=1e-4)
+    assert ingest(filled, encoder, [folder], "sync").near_duplicates == []
+
+
+def test_the_pairs_that_are_reported_are_bounded(store: StyleStore, encoder: ColourEncoder, tmp_path: Path) -> None:
+    for n in range(120):
+        paint(tmp_path / "film" / f"{n:03}.png", (255, n, n))
+    assert len(ingest(store, encoder, [tmp_path / "film"], "sync").near_duplicates) == MAX_PAIRS
+
+
+def test_reading_ahead_keeps_the_order_and_names_what_is_bad(
+    store: StyleStore, encoder: ColourEncoder, tmp_path: Path
+) -> None:
+    for n in range(40):
+        paint(tmp_path / "s" / f"{n:02}.png", (6 * n, 0, 90), size=400 if n % 7 == 0 else 4)
+    for n in (5, 17):
+        (tmp_path / "s" / f"{n:02}.png").write_bytes(b"no picture")
+    seen: list[int] = []
+    report = ingest(store, encoder, [tmp_path / "s"], "sync", lambda done, total: seen.append(done))
+    assert seen[:40] == list(range(1, 41))
+    assert [Path(failed["file"]).name for failed in report.failed] == ["05.png", "17.png"]
+    ids, records = store.ids(), store.records()
+    by_name = {records[id].name: vector for id, vector in zip(ids, store.vectors(ids), strict=True)}
+    assert len(by_name) == 38
+    for name, vector in by_name.items():
+        expected = encoder.encode_images([Image.new("RGB", (1, 1), (6 * int(name), 0, 90))])[0]
+        assert np.allclose(vector, expected, atol=1e-6)
+
+
+def test_what_waits_to_be_embedded_is_bounded_by_its_pixels(
+    store: StyleStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for three of these pictures ahead of an encoder that looks how many are decoded while it works."""
+    monkeypatch.setattr(read_ahead, "_PIXELS", 3 * 16 * 16)
+    for n in range(24):
+        paint(tmp_path / "s" / f"{n:02}.png", (9 * n, 255 - 9 * n, 40 * (n % 6)))
+    opened, most = [0], []
+    open_picture = read_ahead.open_picture
+
+    def counted(*arguments: object) -> Image.Image:
+        image = open_picture(*arguments)
+        opened[0] += 1
+        return image
+
+    monkeypatch.setattr(read_ahead, "open_picture", counted)
+
+    class Slow(ColourEncoder):
+        def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+            threading.Event().wait(0.05)
+            most.append(opened[0] - sum(self.batches) - len(images))
+            return super().encode_images(images)
+
+    assert ingest(store, Slow(), [tmp_path / "s"], "sync").total == 24
+    assert 3 <= max(most) <= 4  # and the one whose turn is next
+
+
+def test_an_interrupt_leaves_no_thread_behind(store: StyleStore, encoder: ColourEncoder, folder: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest(store, encoder, [folder], "sync", interrupt)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("style-rag-read")]
+
+
+def test_a_rebuild_replaces_all_at_its_end_and_an_interrupted_one_goes_on(
+    filled: StyleStore, folder: Path, encoder: ColourEncoder
+) -> None:
+    before, other = filled.records(), ColourEncoder("others@2")
+    paint(folder / "plain" / "white.png", "white")
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest(filled, other, [folder], "rebuild", interrupt)
+    assert filled.records() == before
+    assert filled.origin and filled.origin.encoder == "colours@1"
+    assert counts(filled, encoder, [folder], "open")["total"] == 5
+    report = counts(filled, other, [folder], "rebuild")
+    assert (report["added"], report["unchanged"], report["total"]) == (3, 3, 6)
+    assert other.batches == [3, 3]
+    assert filled.origin.encoder == "others@2"
+    assert not (filled.folder / "rebuild").exists()
+
+
+def test_a_rebuild_with_a_third_encoder_begins_anew(filled: StyleStore, folder: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest(filled, ColourEncoder("others@2"), [folder], "rebuild", interrupt)
+    third = ColourEncoder("third@3")
+    assert counts(filled, third, [folder], "rebuild")["added"] == 5
+    assert sum(third.batches) == 5
+
+
+def test_a_rebuild_of_which_nothing_can_be_read_leaves_all_as_it_was(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path, tmp_path: Path
+) -> None:
+    before = filled.records()
+    (tmp_path / "bad.png").write_text("not a picture")
+    with pytest.raises(ValueError, match=r"none of the sources' 1 pictures could be read"):
+        ingest(filled, encoder, [tmp_path / "bad.png"], "rebuild")
+    assert filled.records() == before
+
+
+def test_making_the_index_tells_how_far_it_is_and_can_be_interrupted(
+    store: StyleStore, encoder: ColourEncoder, folder: Path
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        seen.append((done, total))
+        if total == 10:  # five to put in, five to check
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest(store, encoder, [folder], "sync", progress)
+    assert seen == [*((n, 5) for n in range(1, 6)), (5, 10)]
+    assert not [name for name in store._database.meta() if name == "through"]  # nothing is published
+    assert counts(store, encoder, [folder])["unchanged"] == 5
+    assert store._database.meta()["through"] == 5

@@ -178,7 +178,7 @@ def test_emptying_is_seen_by_who_has_it_open(store: StyleStore) -> None:
     store.publish()
     reader = StyleStore(store.folder)
     assert nearest(reader, vector_of(3)) == [record(3).id]
-    store.clear()
+    store.replace_with(store.draft("made@1"))
     assert nearest(reader, vector_of(3)) == []
     fill(store, range(100, 120))
     store.publish()

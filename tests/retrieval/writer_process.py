@@ -56,7 +56,7 @@ def main(folder: Path, seed: int) -> None:
             store.publish()
         elif what == "clear":
             say("clear")
-            store.clear()
+            store.replace_with(store.draft(""))
 
 
 def say(*lines: str) -> None:
