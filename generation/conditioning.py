@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .lora import merged
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,10 +27,11 @@ def encode_prompts(pipeline: StylePipeline, texts: Sequence[str]) -> list[torch.
     windows = [_windows(pipeline.tokenizer, text) for text in texts]
     count = max(len(rows) for rows in windows)
     empty = _windows(pipeline.tokenizer, "")
-    return [
-        torch.cat([pipeline.text_encoder(row.to(device))[0] for row in rows + empty * (count - len(rows))], dim=1)
-        for rows in windows
-    ]
+    with merged(pipeline.text_encoder, "text_encoder", pipeline.loras):
+        return [
+            torch.cat([pipeline.text_encoder(row.to(device))[0] for row in rows + empty * (count - len(rows))], dim=1)
+            for rows in windows
+        ]
 
 
 @dataclass(frozen=True)

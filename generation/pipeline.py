@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
@@ -24,6 +24,9 @@ from transformers import (
 from ..model_configs import clip_vision_config
 from ..model_files import ModelFile, fingerprint, load_state_dict, read_shapes
 from .files import PipelineFiles
+
+if TYPE_CHECKING:
+    from .lora import Lora
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -51,6 +54,7 @@ class StylePipeline:
     reads_hidden_states: the adapter (plus) reads the image encoder's last but one hidden state, not its embedding.
     identities: part -> file name, description and fingerprint of what it was loaded from.
     on_device: brings a module to the device that it should compute on, and returns that device.
+    loras: merged into UNet and text encoder while they run.
     """
 
     denoiser: Denoiser
@@ -63,6 +67,7 @@ class StylePipeline:
     reads_hidden_states: bool
     identities: dict[str, dict[str, str]] = field(default_factory=dict)
     on_device: Callable[[torch.nn.Module], torch.device] = _own_device
+    loras: tuple[Lora, ...] = ()
 
     @property
     def encoding_id(self) -> str:

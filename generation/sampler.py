@@ -11,6 +11,7 @@ import torch
 from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 
 from .conditioning import Reference, empty_reference, encode_prompts, encode_references
+from .lora import merged
 from .pipeline import StylePipeline
 from .schedulers import build_scheduler
 from .settings import GenerationSettings
@@ -47,8 +48,8 @@ def generate(
         positive, negative = encode_prompts(pipeline, [settings.prompt, settings.negative_prompt])
     with _timed(seconds, "reference"):
         style, no_style = encode_references(pipeline, references) if styled else empty_reference(pipeline)
-    with _timed(seconds, "sampling"):
-        device = pipeline.on_device(pipeline.denoiser)
+    device = pipeline.on_device(pipeline.denoiser)
+    with _timed(seconds, "sampling"), merged(pipeline.denoiser.unet, "unet", pipeline.loras):
         sampler = _build_sampler(pipeline, settings, with_control=edges is not None)
         sampler.scheduler.set_timesteps(settings.num_inference_steps)
         steps = len(sampler.scheduler.timesteps)  # PNDM takes one more than it is asked for

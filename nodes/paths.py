@@ -26,6 +26,7 @@ BUNDLED = {
     "controlnet": {"bundled/controlnet-canny-tiny": "controlnet-canny-tiny"},
     "ip_adapter": {"bundled/ip-adapter-tiny": "ip-adapter-tiny/ip-adapter_tiny.safetensors"},
     "encoder": {"bundled/clip-tiny": "clip-tiny"},
+    "lora": {},
 }
 # The model folders of ComfyUI that a COMBO looks into.
 FOLDERS = {
@@ -33,6 +34,7 @@ FOLDERS = {
     "controlnet": ("controlnet",),
     "ip_adapter": ("ipadapter",),
     "encoder": ("clip_vision", "text_encoders"),
+    "lora": ("loras",),
 }
 
 

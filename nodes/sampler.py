@@ -181,6 +181,7 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
             "edges": edges is not None,
             "references": _describe_references(references, pictures),
             "models": pipeline.identities,
+            "loras": [{key: vars(lora)[key] for key in ("name", "fingerprint", "strength")} for lora in pipeline.loras],
             "dtype": str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch."),
         }
         if cls.hidden.extra_pnginfo is not None:  # SaveImage writes each of its entries into the PNG

@@ -2,73 +2,13 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
-from PIL import Image
-from places import ROOT
+from plain_diffusers import PICTURES, SETTINGS, edges, plain, reference
 from style_pack.generation.conditioning import Reference, encode_pictures
-from style_pack.generation.pipeline import DTYPE_ARGUMENT, StylePipeline
+from style_pack.generation.pipeline import StylePipeline
 from style_pack.generation.sampler import generate
-from style_pack.generation.schedulers import SCHEDULERS, build_scheduler
-from style_pack.generation.settings import GenerationSettings
-
-SETTINGS = GenerationSettings("a castle at night", "blurry", 7, 3, 4.0, "ddim", 64, 64, ip_adapter_scale=0.8)
-PICTURES = 1e-3
-FLOAT32 = {DTYPE_ARGUMENT: torch.float32}
-
-
-def reference(seed: int = 0) -> Reference:
-    return Reference(Image.fromarray(np.random.default_rng(seed).integers(0, 256, (80, 80, 3), dtype=np.uint8)))
-
-
-def edges() -> torch.Tensor:
-    lines = torch.zeros(1, 3, 64, 64)
-    lines[:, :, 16, :] = lines[:, :, :, 40] = 1
-    return lines
-
-
-def plain(settings: GenerationSettings, control: torch.Tensor | None, style: Reference | None) -> torch.Tensor:
-    """The same picture by diffusers alone, from the same folders, by its own documented calls."""
-    models = ROOT / "models"
-    if control is None:
-        pipe = StableDiffusionPipeline.from_pretrained(models / "sd-tiny", **FLOAT32)
-        extra = {"width": settings.width, "height": settings.height}
-    else:
-        from diffusers import ControlNetModel
-
-        net = ControlNetModel.from_pretrained(models / "controlnet-canny-tiny", **FLOAT32)
-        pipe = StableDiffusionControlNetPipeline.from_pretrained(models / "sd-tiny", controlnet=net, **FLOAT32)
-        extra = {
-            "image": control,
-            "controlnet_conditioning_scale": settings.controlnet_conditioning_scale,
-            "control_guidance_start": settings.control_guidance_start,
-            "control_guidance_end": settings.control_guidance_end,
-        }
-    pipe.scheduler = build_scheduler(settings.scheduler, pipe.scheduler.config)
-    if style is not None:
-        pipe.load_ip_adapter(
-            str(models / "ip-adapter-tiny"),
-            subfolder="",
-            weight_name="ip-adapter_tiny.safetensors",
-            image_encoder_folder="image_encoder",
-            local_files_only=True,
-        )
-        pipe.set_ip_adapter_scale(settings.ip_adapter_scale)
-        extra["ip_adapter_image"] = style.picture
-    pipe.set_progress_bar_config(disable=True)
-    picture = pipe(
-        settings.prompt,
-        negative_prompt=settings.negative_prompt,
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
-        num_images_per_prompt=settings.num_images,
-        generator=[torch.Generator().manual_seed(settings.seed + n) for n in range(settings.num_images)],
-        output_type="pt",
-        **extra,
-    ).images
-    return picture.permute(0, 2, 3, 1).float()
+from style_pack.generation.schedulers import SCHEDULERS
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)

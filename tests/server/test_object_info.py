@@ -67,6 +67,15 @@ NODES: dict[str, dict[str, Any]] = {
         "optional": {},
         "output": {"pipeline": "STYLE_PIPELINE"},
     },
+    "LoadStyleLoRA": {
+        "required": {
+            "pipeline": ("STYLE_PIPELINE", None, None),
+            "lora": ((), None, None),
+            "strength": ("FLOAT", 1.0, (-2, 2)),
+        },
+        "optional": {},
+        "output": {"pipeline": "STYLE_PIPELINE"},
+    },
     "ControlNetIPAdapterSampler": {
         "required": {
             "pipeline": ("STYLE_PIPELINE", None, None),
