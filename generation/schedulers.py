@@ -23,6 +23,7 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     **_with_sigmas("euler", "EulerDiscreteScheduler"),
     "euler_ancestral": ("EulerAncestralDiscreteScheduler", {}),
     "ddim": ("DDIMScheduler", {}),
+    "ddim_trailing": ("DDIMScheduler", {"timestep_spacing": "trailing"}),
     "ddpm": ("DDPMScheduler", {}),
     **_with_sigmas("unipc", "UniPCMultistepScheduler"),
     "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),

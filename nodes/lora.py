@@ -6,6 +6,7 @@ from typing import cast
 from comfy_api.latest import io
 
 from ..generation.files import expect_lora
+from ..generation.turbo import is_distilled
 from ..model_files import identify
 from . import paths
 from .requirements import GENERATION, require
@@ -65,6 +66,23 @@ class LoadStyleLoRA(io.ComfyNode):
         from ..generation.lora import add_lora
 
         return io.NodeOutput(add_lora(pipeline, _find(lora), strength))
+
+
+def distilled_loras() -> list[Path]:
+    """Return the files of models/loras that `turbo` knows by their names, in the order of the COMBO."""
+    return [_find(name) for name in paths.model_options("lora") if is_distilled(Path(name).name)]
+
+
+def with_distilled_lora(pipeline):
+    """Return a pipeline with the first distilled LoRA whose header fits the base model, unless it has one."""
+    if any(is_distilled(lora.name) for lora in pipeline.loras):
+        return pipeline
+    from ..generation.lora import add_lora
+
+    width = pipeline.text_encoder.config.hidden_size
+    fitting = (file for file in distilled_loras() if identify(file).cross_attention_dim == width)
+    file = next(fitting, None)
+    return pipeline if file is None else add_lora(pipeline, file, 1.0)
 
 
 def _find(name: str) -> Path:

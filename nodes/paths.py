@@ -92,6 +92,19 @@ def image_encoders() -> list[Path]:
     return [*found, MODELS / "ip-adapter-tiny" / "image_encoder"]
 
 
+def find_embedding(name: str) -> Path:
+    """Return the file of `embedding:name` in ComfyUI's embeddings folders, the suffix written or not."""
+    known = folder_paths.get_filename_list("embeddings")
+    for file in known:
+        if name in (file, os.path.splitext(file)[0], os.path.basename(file), Path(file).stem):
+            return Path(folder_paths.get_full_path_or_raise("embeddings", file))
+    places = ", ".join(folder_paths.get_folder_paths("embeddings"))
+    raise FileNotFoundError(
+        f"embedding '{name}' was not found: looked in {places}, which hold {', '.join(known[:8]) or 'nothing'}; put "
+        "the file there or take it out of the prompt."
+    )
+
+
 def tokenizer() -> Path:
     """Return the folder of CLIP's tokenizer that comes with ComfyUI."""
     return Path(comfy.__path__[0]) / "sd1_tokenizer"

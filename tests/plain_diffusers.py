@@ -1,4 +1,4 @@
-"""The yardstick: pictures of the bundled models by plain diffusers, to which our sampler's are compared."""
+"""The yardstick: latents of the bundled models by plain diffusers, to which our sampler's are compared."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from style_pack.generation.schedulers import build_scheduler
 from style_pack.generation.settings import GenerationSettings
 
 SETTINGS = GenerationSettings("a castle at night", "blurry", 7, 3, 4.0, "ddim", 64, 64, ip_adapter_scale=0.8)
-PICTURES = 1e-3
+LATENTS = 1e-3
 FLOAT32 = {DTYPE_ARGUMENT: torch.float32}
 
 
@@ -60,7 +60,7 @@ def plain(
     style: Reference | None,
     loras: Sequence[tuple[Path, float]] = (),
 ) -> torch.Tensor:
-    """The same picture by diffusers alone: (N, H, W, 3) float32 0..1. loras: files and their strengths."""
+    """The same latents by diffusers alone, (N, 4, H/8, W/8). loras: files and their strengths."""
     extra: dict[str, Any] = {"width": settings.width, "height": settings.height}
     if control is not None:
         extra = {
@@ -78,17 +78,16 @@ def plain(
         pipe.load_lora_weights(str(file.parent), weight_name=file.name, adapter_name=file.stem)
     if loras:
         pipe.set_adapters([file.stem for file, _ in loras], [strength for _, strength in loras])
-    picture = pipe(
+    return pipe(
         settings.prompt,
         negative_prompt=settings.negative_prompt,
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
         num_images_per_prompt=settings.num_images,
         generator=[torch.Generator().manual_seed(settings.seed + n) for n in range(settings.num_images)],
-        output_type="pt",
+        output_type="latent",
         **extra,
     ).images
-    return picture.permute(0, 2, 3, 1).float()
 
 
 def read_scheduler_config() -> dict[str, Any]:

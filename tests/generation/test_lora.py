@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from plain_diffusers import PICTURES, SETTINGS, edges, plain, reference
+from plain_diffusers import LATENTS, SETTINGS, edges, plain, reference
 from published_layouts import save
 from style_pack.generation.lora import add_lora
 from style_pack.generation.pipeline import StylePipeline
@@ -58,19 +58,19 @@ def weights(pipeline: StylePipeline) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("layout", ["kohya", "peft", "diffusers"])
-def test_a_lora_in_any_layout_gives_diffusers_own_picture(pipeline: StylePipeline, tmp_path: Path, layout: str) -> None:
+def test_a_lora_in_any_layout_gives_diffusers_own_latents(pipeline: StylePipeline, tmp_path: Path, layout: str) -> None:
     file = write_lora(tmp_path, pipeline, layout)
-    ours = generate(add_lora(pipeline, file, 0.7), SETTINGS, edges(), [reference()]).images
-    assert (ours - plain(SETTINGS, edges(), reference(), [(file, 0.7)])).abs().max() <= PICTURES
-    assert (ours - generate(pipeline, SETTINGS, edges(), [reference()]).images).abs().max() > 0.01
+    ours = generate(add_lora(pipeline, file, 0.7), SETTINGS, edges(), [reference()]).latents
+    assert (ours - plain(SETTINGS, edges(), reference(), [(file, 0.7)])).abs().max() <= LATENTS
+    assert (ours - generate(pipeline, SETTINGS, edges(), [reference()]).latents).abs().max() > 0.01
 
 
-def test_stacked_loras_give_diffusers_own_picture(pipeline: StylePipeline, tmp_path: Path) -> None:
+def test_stacked_loras_give_diffusers_own_latents(pipeline: StylePipeline, tmp_path: Path) -> None:
     files = [write_lora(tmp_path, pipeline, "kohya", 1), write_lora(tmp_path, pipeline, "peft", 2)]
     stacked = add_lora(add_lora(pipeline, files[0], 0.6), files[1], -0.5)
-    ours = generate(stacked, SETTINGS, edges(), [reference()]).images
+    ours = generate(stacked, SETTINGS, edges(), [reference()]).latents
     theirs = plain(SETTINGS, edges(), reference(), [(files[0], 0.6), (files[1], -0.5)])
-    assert (ours - theirs).abs().max() <= PICTURES
+    assert (ours - theirs).abs().max() <= LATENTS
 
 
 def test_layers_without_a_prefix_and_with_the_first_names_are_the_same(pipeline: StylePipeline, tmp_path: Path) -> None:
@@ -82,13 +82,13 @@ def test_layers_without_a_prefix_and_with_the_first_names_are_the_same(pipeline:
             for end, factor in zip(("down", "up"), factors(layer, generator), strict=True):
                 old[f"{first}_lora.{end}.weight"] = new[f"unet.{name}.lora.{end}.weight"] = factor
     files = [save(tmp_path / f"{name}.safetensors", state) for name, state in (("old", old), ("new", new))]
-    pictures = [generate(add_lora(pipeline, file, 1.0), SETTINGS, edges(), []).images for file in files]
+    pictures = [generate(add_lora(pipeline, file, 1.0), SETTINGS, edges(), []).latents for file in files]
     assert torch.equal(*pictures)
 
 
 def test_the_weights_are_bit_for_bit_as_before(pipeline: StylePipeline, tmp_path: Path) -> None:
     before = weights(pipeline)
-    plain_picture = generate(pipeline, SETTINGS, edges(), [reference()]).images
+    plain_picture = generate(pipeline, SETTINGS, edges(), [reference()]).latents
     changed = add_lora(pipeline, write_lora(tmp_path, pipeline, "kohya"), 1.0)
     seen = {}
 
@@ -105,11 +105,11 @@ def test_the_weights_are_bit_for_bit_as_before(pipeline: StylePipeline, tmp_path
     after = weights(pipeline)
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
     assert pipeline.loras == ()
-    assert torch.equal(generate(pipeline, SETTINGS, edges(), [reference()]).images, plain_picture)
+    assert torch.equal(generate(pipeline, SETTINGS, edges(), [reference()]).latents, plain_picture)
     none = generate(
         replace(changed, loras=(replace(changed.loras[0], strength=0.0),)), SETTINGS, edges(), [reference()]
     )
-    assert torch.equal(none.images, plain_picture)
+    assert torch.equal(none.latents, plain_picture)
 
 
 def test_alpha_divides_the_rank(pipeline: StylePipeline, tmp_path: Path) -> None:

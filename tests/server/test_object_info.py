@@ -94,8 +94,8 @@ NODES: dict[str, dict[str, Any]] = {
             "style_strength": ("FLOAT", 0.6, (0, 2)),
             "style_start": ("FLOAT", 0.0, (0, 1)),
             "style_end": ("FLOAT", 1.0, (0, 1)),
-            "style_mode": (("full",), "full", None),
-            "speed": (("exact",), "exact", None),
+            "style_mode": (("full", "style", "composition"), "full", None),
+            "speed": (("exact", "balanced", "turbo"), "exact", None),
         },
         "optional": {
             "edges": ("IMAGE", None, None),
