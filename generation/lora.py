@@ -90,10 +90,11 @@ def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterato
     Where several change one layer their changes are added up in float32 and rounded once, to the weight's dtype.
     """
     names = {name for lora in loras if lora.strength for name in lora.changes[part]}
-    weights = {name: module.get_submodule(name).weight for name in sorted(names)}
+    layers: dict[str, Any] = {name: module.get_submodule(name) for name in sorted(names)}
     originals: dict[str, torch.Tensor] = {}
     try:
-        for name, weight in weights.items():
+        for name, layer in layers.items():
+            weight = layer.weight
             found = [(lora.strength, lora.changes[part][name]) for lora in loras if name in lora.changes[part]]
             total = sum((strength * change.delta(weight) for strength, change in found), weight.float())
             originals[name] = weight.detach().clone()
@@ -101,7 +102,7 @@ def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterato
         yield
     finally:
         for name, original in originals.items():
-            weights[name].copy_(original)
+            layers[name].weight.copy_(original)
 
 
 def _layers(module: torch.nn.Module) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ RANK, ALPHA = 4, 2.0
 TARGETS = re.compile(r"attn\d\.to_[qkv]$|attn\d\.to_out\.0$|ff\.net\.0\.proj$|proj_in$|conv1$|self_attn\.\w+_proj$")
 
 
-def trained_layers(pipeline: StylePipeline) -> dict[tuple[str, str], torch.nn.Module]:
+def trained_layers(pipeline: StylePipeline) -> dict[tuple[str, str], Any]:
     parts = {"unet": pipeline.denoiser.unet, "text_encoder": pipeline.text_encoder}
     return {
         (part, name.removeprefix("text_model.")): layer
@@ -27,7 +28,7 @@ def trained_layers(pipeline: StylePipeline) -> dict[tuple[str, str], torch.nn.Mo
     }
 
 
-def factors(layer: torch.nn.Module, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def factors(layer: Any, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     rows, columns, *window = layer.weight.shape
     down = torch.randn((RANK, columns, *window), generator=generator) / layer.weight[0].numel() ** 0.5
     return down, torch.randn((rows, RANK, *(1 for _ in window)), generator=generator) * 0.2
@@ -114,7 +115,7 @@ def test_the_weights_are_bit_for_bit_as_before(pipeline: StylePipeline, tmp_path
 
 def test_alpha_divides_the_rank(pipeline: StylePipeline, tmp_path: Path) -> None:
     change = add_lora(pipeline, write_lora(tmp_path, pipeline, "kohya"), 1.0).loras[0].changes["unet"]
-    layer = pipeline.denoiser.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn1.to_q")
+    layer: Any = pipeline.denoiser.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn1.to_q")
     one = change["mid_block.attentions.0.transformer_blocks.0.attn1.to_q"]
     assert torch.allclose(one.delta(layer.weight), one.up @ one.down * ALPHA / RANK)
 
