@@ -6,6 +6,7 @@ shapes that tell one family from another (cross-attention width 768 = SD 1.x, 10
 
 import hashlib
 import json
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,9 +200,20 @@ def _dinov2(path: Path, shapes: Shapes) -> ModelFile | None:
 
 
 def _lora(path: Path, shapes: Shapes) -> ModelFile | None:
-    if any(".lora_down." in key or ".lora_A." in key or key.endswith("lora.down.weight") for key in shapes):
-        return ModelFile(path, "lora", "a LoRA")
-    return None
+    """A LoRA names the layers of the model that it was trained on, and the width of its text tokens."""
+    if not any(
+        re.search(r"\.lora_down\.|\.lora_A\.|[._]lora\.down\.|\.lora_linear_layer\.down\.", key) for key in shapes
+    ):
+        return None
+    if any(
+        re.search(r"double_blocks|single_blocks|transformer\.|lora_transformer|joint_blocks", key) for key in shapes
+    ):
+        return ModelFile(path, "lora", "a LoRA for a diffusion transformer (Flux, SD 3 or the like)", 4096)
+    to_keys = [shape for key, shape in shapes.items() if re.search(r"attn2[._].*to_k[._].*(down|lora_A)", key)]
+    second = any(re.match(r"lora_te2_|text_encoder_2\.", key) for key in shapes)
+    width = 2048 if second else to_keys[0][1] if to_keys else 0
+    family = f" for {_FAMILIES.get(width, f'{width}-wide Stable Diffusion')}" if width else ""
+    return ModelFile(path, "lora", f"a LoRA{family}", width)
 
 
 def _identify_folder(path: Path) -> ModelFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,26 +10,65 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .lora import merged
+from .prompts import Token, cut_windows, load_embedding, read_segments
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .pipeline import StylePipeline
 
 
-def encode_prompts(pipeline: StylePipeline, texts: Sequence[str]) -> list[torch.Tensor]:
-    """Encode texts to (1, 77 * windows, D) each, all with the same number of windows.
+def encode_prompts(pipeline: StylePipeline, prompts: Mapping[str, str]) -> list[torch.Tensor]:
+    """Encode prompts, given by the names of their inputs, to (1, 77 * windows, D) each, all of the same length.
 
-    Up to 75 tokens this is what diffusers does. A longer text is cut into windows of 75 tokens, each with its own start
-    and end token, whose encodings are joined, as ComfyUI's and AUTOMATIC1111's encoders do; no word is dropped.
+    Each is what ComfyUI's encoder makes of it; a shorter one is filled up with windows of an empty text, so that both
+    halves of guidance can be computed together. Encodings are remembered: the same text is not encoded again.
     """
-    device = pipeline.on_device(pipeline.text_encoder)
-    windows = [_windows(pipeline.tokenizer, text) for text in texts]
-    count = max(len(rows) for rows in windows)
-    empty = _windows(pipeline.tokenizer, "")
-    return [
-        torch.cat([pipeline.text_encoder(row.to(device))[0] for row in rows + empty * (count - len(rows))], dim=1)
-        for rows in windows
-    ]
+    encoded = [_encode_prompt(pipeline, text, name) for name, text in prompts.items()]
+    count = max(rows.shape[1] for rows in encoded)
+    empty = _encode_prompt(pipeline, "", "prompt") if any(rows.shape[1] < count for rows in encoded) else encoded[0]
+    return [torch.cat([rows, *[empty] * ((count - rows.shape[1]) // empty.shape[1])], dim=1) for rows in encoded]
+
+
+def _encode_prompt(pipeline: StylePipeline, text: str, name: str) -> torch.Tensor:
+    segments = read_segments(text, name)
+    files = {segment.text: pipeline.find_embedding(segment.text) for segment in segments if segment.is_embedding}
+    loras = tuple((lora.fingerprint, lora.strength) for lora in pipeline.loras)
+    key = ("text", text, loras, tuple((file, file.stat().st_mtime_ns) for file in files.values()))
+    width = pipeline.text_encoder.config.hidden_size
+
+    def encode() -> torch.Tensor:
+        windows = cut_windows(segments, pipeline.tokenizer, lambda named: load_embedding(files[named], width))
+        weighted = any(token.weight != 1 for window in windows for token in window)
+        empty = _encode_prompt(pipeline, "", name) if weighted else None
+        pipeline.on_device(pipeline.text_encoder)
+        with merged(pipeline.text_encoder, "text_encoder", pipeline.loras):
+            return torch.cat([_encode_window(pipeline, window, empty) for window in windows], dim=1)
+
+    return pipeline.remembered(key, encode)
+
+
+def _encode_window(pipeline: StylePipeline, window: list[Token], empty: torch.Tensor | None) -> torch.Tensor:
+    """Return (1, 77, D). A weight moves a token's encoding away from that of an empty text, in proportion."""
+    vectors = {at: token.vector for at, token in enumerate(window) if token.vector is not None}
+
+    def place(layer: torch.nn.Module, given: object, output: torch.Tensor) -> torch.Tensor:
+        for at, vector in vectors.items():
+            output[0, at] = vector.to(output)
+        return output
+
+    hook = pipeline.text_encoder.get_input_embeddings().register_forward_hook(place)
+    try:
+        numbers = torch.tensor([[token.number for token in window]])
+        encoded = pipeline.text_encoder(numbers.to(next(pipeline.text_encoder.parameters()).device))[0]
+    finally:
+        hook.remove()
+    if empty is None:
+        return encoded
+    empty = empty.to(encoded)
+    weights = torch.tensor([token.weight for token in window]).to(encoded)[None, :, None]
+    return torch.where(weights == 1, encoded, (encoded - empty) * weights + empty)
 
 
 @dataclass(frozen=True)
@@ -47,22 +87,31 @@ def encode_pictures(pipeline: StylePipeline, pictures: Sequence[Image.Image]) ->
 
 
 def encode_references(pipeline: StylePipeline, references: Sequence[Reference]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return n references as (positive, negative), each (1, n, E), or (1, n, tokens, E) for a plus adapter.
+    """Return n references as (positive, negative), each (1, n, E), or (1, n, tokens, E) for a plus adapter, on the CPU.
 
+    A picture that was encoded before is remembered, and then the image encoder is not loaded.
     The negative is what diffusers uses: zeros for an adapter that reads the pooled embedding, the encoding of a black
     (all-zero) picture for one that reads hidden states.
     """
-    known = [reference.encoding for reference in references if reference.encoding is not None]
-    if len(known) == len(references):
-        positive = torch.from_numpy(np.stack(known)).to(next(pipeline.image_encoder.parameters()).dtype)
-    else:
-        positive = encode_pictures(pipeline, [reference.picture for reference in references])
+    dtype = next(pipeline.image_encoder.parameters()).dtype
+    positive = torch.cat([_encode_reference(pipeline, reference).to(dtype) for reference in references])
     if not pipeline.reads_hidden_states:
         return positive[None], torch.zeros_like(positive)[None]
+    negative = pipeline.remembered(("black",), lambda: _encode_black(pipeline))
+    return positive[None], negative.expand_as(positive)[None]
+
+
+def _encode_reference(pipeline: StylePipeline, reference: Reference) -> torch.Tensor:
+    if reference.encoding is not None:
+        return torch.from_numpy(reference.encoding)[None]
+    picture = reference.picture
+    key = ("picture", picture.size, hashlib.sha256(picture.tobytes()).digest())
+    return pipeline.remembered(key, lambda: encode_pictures(pipeline, [picture]))
+
+
+def _encode_black(pipeline: StylePipeline) -> torch.Tensor:
     side = pipeline.image_encoder.config.image_size
-    black = torch.zeros(1, 3, side, side, device=pipeline.on_device(pipeline.image_encoder))
-    negative = _encode_pixels(pipeline, black).expand_as(positive)
-    return positive[None].to(negative.device), negative[None]
+    return _encode_pixels(pipeline, torch.zeros(1, 3, side, side, device=pipeline.on_device(pipeline.image_encoder)))
 
 
 def empty_reference(pipeline: StylePipeline) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,15 +129,3 @@ def _encode_pixels(pipeline: StylePipeline, pixels: torch.Tensor) -> torch.Tenso
     if pipeline.reads_hidden_states:
         return pipeline.image_encoder(pixels, output_hidden_states=True).hidden_states[-2]
     return pipeline.image_encoder(pixels).image_embeds
-
-
-def _windows(tokenizer, text: str) -> list[torch.Tensor]:
-    """Cut a text's tokens into windows of 75 between start and end token, padded: a list of (1, 77) int64."""
-    body = tokenizer.model_max_length - 2
-    ids = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-    rows = []
-    for at in range(0, max(len(ids), 1), body):
-        row = [tokenizer.bos_token_id, *ids[at : at + body], tokenizer.eos_token_id]
-        row += [tokenizer.pad_token_id] * (tokenizer.model_max_length - len(row))
-        rows.append(torch.tensor([row]))
-    return rows

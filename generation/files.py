@@ -43,6 +43,14 @@ def check_files(base_model: Path, controlnet: Path, ip_adapter: Path, image_enco
     return PipelineFiles(base, control, adapter, _pair_image_encoder(adapter, image_encoders))
 
 
+def expect_lora(file: ModelFile) -> ModelFile:
+    """Return the file when its header says that it is a LoRA which could fit SD 1.5, else raise ValueError."""
+    _expect(file, "lora", "lora", "a LoRA for SD 1.5")
+    if file.cross_attention_dim >= 1024:
+        raise ValueError(f"lora {file.path.name} is {file.description}: choose one for SD 1.5.")
+    return file
+
+
 def _expect(file: ModelFile, kind: str, name: str, wanted: str) -> ModelFile:
     if file.kind != kind:
         raise ValueError(f"{name} {file.path.name} is {file.description}: choose {wanted}.")

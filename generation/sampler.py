@@ -1,30 +1,33 @@
-"""One picture, or a batch, from settings, edges and references. diffusers does the sampling; this drives it."""
+"""One picture, or a batch, from settings, edges and references: encode, denoise, decode."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 
 from .conditioning import Reference, empty_reference, encode_prompts, encode_references
+from .denoise import Conditioning, StepCallback, denoise
+from .lora import merged
 from .pipeline import StylePipeline
+from .plan import plan_steps
 from .schedulers import build_scheduler
 from .settings import GenerationSettings
-
-# on_step(step, steps, latents): step counts from 1; latents are (N, 4, H/8, W/8) on the sampling device.
-StepCallback = Callable[[int, int, torch.Tensor], None]
+from .turbo import turbo_settings
 
 
 @dataclass
 class GenerationResult:
-    """images: (N, H, W, 3) float32 RGB 0..1 on the CPU. seconds: wall time a stage."""
+    """images: (N, H, W, 3) float32 RGB 0..1 on the CPU. latents: (N, 4, H/8, W/8) as they left the last step.
+    settings: those that were sampled with, which `turbo` decides in part. seconds: wall time a stage."""
 
     images: torch.Tensor
-    seconds: dict[str, float] = field(default_factory=dict)
+    latents: torch.Tensor
+    settings: GenerationSettings
+    seconds: dict[str, float]
 
 
 @torch.inference_mode()
@@ -40,78 +43,26 @@ def generate(
     edges: (1, 3, H, W) float 0..1, white lines on black, of the settings' size; None = no ControlNet. references: their
     IP-Adapter tokens are joined; empty = no style. An exception from `on_step` ends the run within the step.
     """
+    if settings.speed == "turbo":
+        settings = turbo_settings(settings, [lora.name for lora in pipeline.loras])
     seconds: dict[str, float] = {}
-    guided = settings.guidance_scale > 1
     styled = bool(references) and settings.ip_adapter_scale != 0
     with _timed(seconds, "prompt"):
-        positive, negative = encode_prompts(pipeline, [settings.prompt, settings.negative_prompt])
+        prompts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
+        text, no_text = encode_prompts(pipeline, prompts)
     with _timed(seconds, "reference"):
         style, no_style = encode_references(pipeline, references) if styled else empty_reference(pipeline)
     with _timed(seconds, "sampling"):
         device = pipeline.on_device(pipeline.denoiser)
-        sampler = _build_sampler(pipeline, settings, with_control=edges is not None)
-        sampler.scheduler.set_timesteps(settings.num_inference_steps)
-        steps = len(sampler.scheduler.timesteps)  # PNDM takes one more than it is asked for
-        scale_at = _style_schedule(settings, steps) if styled else (lambda step: 0.0)
-        sampler.set_ip_adapter_scale(scale_at(0))
-
-        def step_end(_, step: int, timestep: int, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            on_step(step + 1, steps, tensors["latents"])
-            if scale_at(step + 1) != scale_at(step):
-                sampler.set_ip_adapter_scale(scale_at(step + 1))
-            return tensors
-
-        latents = sampler(
-            prompt_embeds=positive.to(device),
-            negative_prompt_embeds=negative.to(device),
-            ip_adapter_image_embeds=[(torch.cat([no_style, style]) if guided else style).to(device)],
-            num_inference_steps=settings.num_inference_steps,
-            guidance_scale=settings.guidance_scale,
-            num_images_per_prompt=settings.num_images,
-            generator=[torch.Generator().manual_seed(_seed(settings, n)) for n in range(settings.num_images)],
-            callback_on_step_end=step_end,
-            output_type="latent",
-            **_size_or_control(settings, edges),
-        ).images
+        scheduler = build_scheduler(settings.scheduler, pipeline.scheduler_config)
+        scheduler.set_timesteps(settings.num_inference_steps, device=device)
+        steps = plan_steps(settings, scheduler, with_control=edges is not None, with_style=styled)
+        conditioning = Conditioning(text, no_text, style, no_style, edges)
+        with merged(pipeline.denoiser.unet, "unet", pipeline.loras):
+            latents = denoise(pipeline.denoiser, scheduler, settings, steps, conditioning, on_step)
     with _timed(seconds, "decoding"):
         images = _decode(pipeline, latents)
-    return GenerationResult(images, seconds)
-
-
-def _build_sampler(pipeline: StylePipeline, settings: GenerationSettings, with_control: bool):
-    """Wrap UNet and ControlNet in diffusers' own pipeline. It is given no encoder: encodings are handed to it."""
-    scheduler = build_scheduler(settings.scheduler, pipeline.scheduler_config)
-    parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "safety_checker", "feature_extractor"))
-    parts |= {"unet": pipeline.denoiser.unet, "scheduler": scheduler}
-    if with_control:
-        sampler = StableDiffusionControlNetPipeline(
-            **parts, controlnet=pipeline.denoiser.controlnet, requires_safety_checker=False
-        )
-    else:
-        sampler = StableDiffusionPipeline(**parts, requires_safety_checker=False)
-    sampler.set_progress_bar_config(disable=True)
-    return sampler
-
-
-def _size_or_control(settings: GenerationSettings, edges: torch.Tensor | None) -> dict[str, object]:
-    if edges is None:
-        return {"width": settings.width, "height": settings.height}
-    return {
-        "image": edges,
-        "controlnet_conditioning_scale": settings.controlnet_conditioning_scale,
-        "control_guidance_start": settings.control_guidance_start,
-        "control_guidance_end": settings.control_guidance_end,
-    }
-
-
-def _style_schedule(settings: GenerationSettings, steps: int) -> Callable[[int], float]:
-    """Return the IP-Adapter scale at step n, by the rule that diffusers has for ControlNet's start and end."""
-
-    def scale_at(step: int) -> float:
-        inside = settings.ip_adapter_start <= step / steps and (step + 1) / steps <= settings.ip_adapter_end
-        return settings.ip_adapter_scale if inside else 0.0
-
-    return scale_at
+    return GenerationResult(images, latents, settings, seconds)
 
 
 def _decode(pipeline: StylePipeline, latents: torch.Tensor) -> torch.Tensor:
@@ -125,10 +76,6 @@ def _decode(pipeline: StylePipeline, latents: torch.Tensor) -> torch.Tensor:
             "the VAE gave a picture that is not finite: choose precision fp32 or bf16 on LoadStylePipeline."
         )
     return images.permute(0, 2, 3, 1).cpu()
-
-
-def _seed(settings: GenerationSettings, n: int) -> int:
-    return (settings.seed + n) % 2**64
 
 
 @contextmanager

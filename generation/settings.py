@@ -8,6 +8,9 @@ MIN_SIDE = 64
 MAX_SIDE = 2048
 MAX_PROMPT_CHARACTERS = 8000
 MAX_SEED = 2**64 - 1
+MAX_LCM_STEPS = 50  # the steps of the solver that they were distilled from: `original_inference_steps` of LCMScheduler
+STYLE_MODES = ("full", "style", "composition")
+SPEEDS = ("exact", "balanced", "turbo")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class GenerationSettings:
     ip_adapter_scale: float = 0.6
     ip_adapter_start: float = 0.0
     ip_adapter_end: float = 1.0
+    style_mode: str = "full"
+    speed: str = "exact"
 
     def __post_init__(self) -> None:
         check_prompt(self.prompt, "prompt")
@@ -37,8 +42,15 @@ class GenerationSettings:
         check_size(self.width, self.height)
         _check_range("control", self.control_guidance_start, self.control_guidance_end)
         _check_range("style", self.ip_adapter_start, self.ip_adapter_end)
-        if self.scheduler not in SCHEDULERS:
-            raise ValueError(f"scheduler '{self.scheduler}' does not exist: choose one of {', '.join(SCHEDULERS)}.")
+        for name, choices in (("scheduler", SCHEDULERS), ("style_mode", STYLE_MODES), ("speed", SPEEDS)):
+            if getattr(self, name) not in choices:
+                chosen = getattr(self, name)
+                raise ValueError(f"{name} '{chosen}' does not exist: choose one of {', '.join(choices)}.")
+        if self.scheduler == "lcm" and self.num_inference_steps > MAX_LCM_STEPS:
+            raise ValueError(
+                f"steps is {self.num_inference_steps}, and the scheduler lcm takes at most {MAX_LCM_STEPS}: LCM models "
+                "are made for 4 to 8."
+            )
 
 
 def check_prompt(text: str, name: str) -> None:

@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from . import paths
 from .canny import CannyFromSketch
 from .knowledge_base import StyleKnowledgeBase
+from .lora import LoadStyleLoRA
 from .pipeline import LoadStylePipeline
 from .retrieve import RetrieveStyle
 from .sampler import ControlNetIPAdapterSampler
@@ -15,6 +16,7 @@ NODES: list[type[io.ComfyNode]] = [
     RetrieveStyle,
     CannyFromSketch,
     LoadStylePipeline,
+    LoadStyleLoRA,
     ControlNetIPAdapterSampler,
     ScoreStyledImage,
 ]

@@ -30,6 +30,7 @@ BUNDLED = {
     "ip_adapter": {"bundled/ip-adapter-tiny": "ip-adapter-tiny/ip-adapter_tiny.safetensors"},
     "encoder": {"bundled/clip-tiny": "clip-tiny"},
     "caption_encoder": {},
+    "lora": {},
 }
 # The model folders of ComfyUI that a COMBO looks into.
 FOLDERS = {
@@ -38,6 +39,7 @@ FOLDERS = {
     "ip_adapter": ("ipadapter",),
     "encoder": ("clip_vision", "text_encoders"),
     "caption_encoder": ("text_encoders",),
+    "lora": ("loras",),
 }
 # What a file or folder has to be for the COMBOs of encoders to list it.
 _KINDS = {"encoder": tuple(FAMILIES), "caption_encoder": ("sentence",)}
@@ -95,6 +97,19 @@ def image_encoders() -> list[Path]:
         if (path := folder_paths.get_full_path("clip_vision", name))
     ]
     return [*found, MODELS / "ip-adapter-tiny" / "image_encoder"]
+
+
+def find_embedding(name: str) -> Path:
+    """Return the file of `embedding:name` in ComfyUI's embeddings folders, the suffix written or not."""
+    known = folder_paths.get_filename_list("embeddings")
+    for file in known:
+        if name in (file, os.path.splitext(file)[0], os.path.basename(file), Path(file).stem):
+            return Path(folder_paths.get_full_path_or_raise("embeddings", file))
+    places = ", ".join(folder_paths.get_folder_paths("embeddings"))
+    raise FileNotFoundError(
+        f"embedding '{name}' was not found: looked in {places}, which hold {', '.join(known[:8]) or 'nothing'}; put "
+        "the file there or take it out of the prompt."
+    )
 
 
 def tokenizer() -> Path:

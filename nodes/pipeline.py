@@ -77,6 +77,7 @@ class LoadStylePipeline(io.ComfyNode):
 
         pipeline = load_pipeline(files, paths.tokenizer(), memory.choose_dtype(precision))
         pipeline.on_device = memory.on_device
+        pipeline.find_embedding = paths.find_embedding
         return io.NodeOutput(pipeline)
 
 

@@ -3,27 +3,23 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
+from importlib.metadata import version
 
 import comfy.latent_formats
 import comfy.model_management as mm
 import comfy.utils
 import latent_preview
-import numpy as np
 import torch
 from comfy_api.latest import io
-from PIL import Image
 
-from ..generation.canny import fit_to
 from ..generation.schedulers import SCHEDULERS
-from ..generation.settings import MAX_SEED, GenerationSettings, check_prompt, check_size
+from ..generation.settings import MAX_SEED, SPEEDS, STYLE_MODES, GenerationSettings, check_prompt
 from ..retrieval.reader import content_id
 from . import convert
-from .requirements import GENERATION, OPENCV, choose, require
-from .sockets import StylePipelineSocket, StyleReferences, StyleReferencesSocket
-
-STYLE_MODES = ("full",)
-SPEEDS = ("exact",)
+from .lora import with_distilled_lora
+from .requirements import GENERATION, require
+from .sampler_inputs import describe_references, known_encodings, read_inputs
+from .sockets import StylePipelineSocket, StyleReferencesSocket
 
 
 class ControlNetIPAdapterSampler(io.ComfyNode):
@@ -120,13 +116,15 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                     "style_mode",
                     options=list(STYLE_MODES),
                     default="full",
-                    tooltip="full: every block gets the reference.",
+                    tooltip="Which blocks of the UNet see the reference. full: all; style: those of the look; "
+                    "composition: those of the layout.",
                 ),
                 io.Combo.Input(
                     "speed",
                     options=list(SPEEDS),
                     default="exact",
-                    tooltip="exact: the same picture as plain diffusers.",
+                    tooltip="exact: the same picture as plain diffusers. balanced: guidance and deep layers only where "
+                    "they matter most. turbo: 4 to 8 steps with an LCM or Hyper-SD LoRA from models/loras.",
                 ),
                 io.Image.Input("edges", optional=True, tooltip="White lines on black, from Canny From Sketch."),
                 StyleReferencesSocket.Input("references", optional=True, tooltip="From Retrieve Style."),
@@ -162,7 +160,7 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
         """Check every other input first: the weights are only loaded once nothing else can be wrong."""
         if pipeline is not None:
             return []
-        _read_inputs(**widgets)
+        read_inputs(**widgets)
         return ["pipeline"]
 
     @classmethod
@@ -171,22 +169,33 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
         from ..generation.conditioning import Reference
         from ..generation.sampler import generate
 
-        settings, edges, references, pictures = _read_inputs(**widgets)
-        known = _known_encodings(references, pipeline.encoding_id) or [None] * len(pictures)
+        settings, edges, references, pictures = read_inputs(**widgets)
+        if settings.speed == "turbo":
+            pipeline = with_distilled_lora(pipeline)
+        known = known_encodings(references, pipeline.encoding_id) or [None] * len(pictures)
         styles = [Reference(picture, encoding) for picture, encoding in zip(pictures, known, strict=True)]
         watch = _MemoryWatch()
         result = generate(pipeline, settings, edges, styles, _step_callback(settings, watch))
-        info = {
-            "settings": asdict(settings) | {key: widgets[key] for key in ("style_mode", "speed")},
-            "edges": edges is not None,
-            "references": _describe_references(references, pictures),
-            "models": pipeline.identities,
-            "dtype": str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch."),
-        }
+        info = _describe(pipeline, result.settings, edges) | {"references": describe_references(references, pictures)}
         if cls.hidden.extra_pnginfo is not None:  # SaveImage writes each of its entries into the PNG
             cls.hidden.extra_pnginfo["style_rag"] = info
         info = info | {"seconds": result.seconds, "peak_memory_bytes": watch.peak, "device": watch.device.type}
         return io.NodeOutput(result.images, json.dumps(info, ensure_ascii=False, indent=1))
+
+
+def _describe(pipeline, settings: GenerationSettings, edges: torch.Tensor | None) -> dict[str, object]:
+    """Return all that decides a picture but its references. edges: the hash of their pixels."""
+    drawn = None if edges is None else content_id(convert.image_to_pil(edges.permute(0, 2, 3, 1), "edges")[0])
+    return {
+        "settings": asdict(settings),
+        "seeds": [(settings.seed + n) % (MAX_SEED + 1) for n in range(settings.num_images)],
+        "edges": drawn,
+        "models": pipeline.identities,
+        "loras": [{key: vars(lora)[key] for key in ("name", "fingerprint", "strength")} for lora in pipeline.loras],
+        "scheduler_config": dict(pipeline.scheduler_config),
+        "dtype": str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch."),
+        "versions": {package: version(package) for package in ("torch", "diffusers", "transformers")},
+    }
 
 
 class _MemoryWatch:
@@ -219,94 +228,3 @@ def _step_callback(settings: GenerationSettings, watch: _MemoryWatch) -> Callabl
         bar.update_absolute(step, steps, preview)
 
     return on_step
-
-
-def _read_inputs(
-    prompt: str,
-    negative_prompt: str,
-    seed: int,
-    steps: int,
-    cfg: float,
-    scheduler: str,
-    width: int,
-    height: int,
-    batch_size: int,
-    control_strength: float,
-    control_start: float,
-    control_end: float,
-    style_strength: float,
-    style_start: float,
-    style_end: float,
-    style_mode: str,
-    speed: str,
-    edges: torch.Tensor | None = None,
-    references: StyleReferences | None = None,
-    reference_image: torch.Tensor | None = None,
-) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...]]:
-    """Translate the widgets into settings, edges, references and their pictures, and check them all."""
-    choose("style_mode", style_mode, STYLE_MODES)
-    choose("speed", speed, SPEEDS)
-    control, width, height = _read_edges(edges, width, height)
-    settings = GenerationSettings(
-        prompt=prompt,
-        negative_prompt=negative_prompt,
-        seed=seed,
-        num_inference_steps=steps,
-        guidance_scale=cfg,
-        scheduler=scheduler,
-        width=width,
-        height=height,
-        num_images=batch_size,
-        controlnet_conditioning_scale=control_strength,
-        control_guidance_start=control_start,
-        control_guidance_end=control_end,
-        ip_adapter_scale=style_strength,
-        ip_adapter_start=style_start,
-        ip_adapter_end=style_end,
-    )
-    if references is not None:
-        return settings, control, references, references.pictures
-    pictures = [] if reference_image is None else convert.image_to_pil(reference_image, "reference_image")
-    return settings, control, None, tuple(pictures)
-
-
-def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[torch.Tensor | None, int, int]:
-    """Return the edges as (1, 3, H, W) float 0..1 of the wanted size, and that size."""
-    if edges is None:
-        if not width or not height:
-            raise ValueError(f"without edges the picture has no size (width {width}, height {height}): set both.")
-        return None, width, height
-    pictures = convert.image_to_arrays(edges, "edges")
-    if len(pictures) != 1:
-        raise ValueError(f"edges holds {len(pictures)} pictures, and one is drawn at a time: link one.")
-    rows, columns = pictures[0].shape[:2]
-    width, height = width or columns, height or rows
-    check_size(width, height)
-    if (columns, rows) != (width, height):
-        require(OPENCV)
-        pictures[0] = fit_to(pictures[0], width, height, "stretch")
-    array = np.ascontiguousarray(pictures[0].transpose(2, 0, 1))[None]
-    return torch.from_numpy(array).float() / 255, width, height
-
-
-def _known_encodings(references: StyleReferences | None, encoder: str) -> list[np.ndarray | None]:
-    """Return what StyleKnowledgeBase stored of each reference for the pipeline's image encoder."""
-    if references is None:
-        return []
-    return [references.store.encoding(encoder, match.record.id) for match in references.matches]
-
-
-def _describe_references(
-    references: StyleReferences | None, pictures: tuple[Image.Image, ...]
-) -> list[dict[str, object]]:
-    if references is None:
-        return [{"id": content_id(picture)} for picture in pictures]
-    return [
-        {
-            "id": match.record.id,
-            "name": match.record.name,
-            "file": Path(match.record.file).name,
-            "score": round(match.score, 4),
-        }
-        for match in references.matches
-    ]

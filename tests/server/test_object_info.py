@@ -68,6 +68,15 @@ NODES: dict[str, dict[str, Any]] = {
         "optional": {},
         "output": {"pipeline": "STYLE_PIPELINE"},
     },
+    "LoadStyleLoRA": {
+        "required": {
+            "pipeline": ("STYLE_PIPELINE", None, None),
+            "lora": ((), None, None),
+            "strength": ("FLOAT", 1.0, (-2, 2)),
+        },
+        "optional": {},
+        "output": {"pipeline": "STYLE_PIPELINE"},
+    },
     "ControlNetIPAdapterSampler": {
         "required": {
             "pipeline": ("STYLE_PIPELINE", None, None),
@@ -86,8 +95,8 @@ NODES: dict[str, dict[str, Any]] = {
             "style_strength": ("FLOAT", 0.6, (0, 2)),
             "style_start": ("FLOAT", 0.0, (0, 1)),
             "style_end": ("FLOAT", 1.0, (0, 1)),
-            "style_mode": (("full",), "full", None),
-            "speed": (("exact",), "exact", None),
+            "style_mode": (("full", "style", "composition"), "full", None),
+            "speed": (("exact", "balanced", "turbo"), "exact", None),
         },
         "optional": {
             "edges": ("IMAGE", None, None),

@@ -1,0 +1,136 @@
+"""Our latents against those of plain diffusers, on random weights in the published layouts, in fp32 on the CPU.
+
+    .venv/bin/python benchmarks/parity.py [--size small|full --side 128 --steps 4 --schedulers ddim,euler]
+
+Both sides share one set of weights: diffusers' own pipeline is built around the modules that our loader made. `full`
+is SD 1.5's size: 10 GB of memory, and minutes a case on few cores. Prints one JSON object a case, the largest
+difference of any number of the latents, and a last one for all. With a LoRA it needs peft.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pack import ROOT, import_pack
+from PIL import Image
+
+import_pack()
+sys.path.append(str(ROOT / "tests"))
+import published_layouts as layouts  # noqa: E402
+from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline  # noqa: E402
+from style_pack.generation.conditioning import Reference  # noqa: E402
+from style_pack.generation.files import check_files  # noqa: E402
+from style_pack.generation.lora import add_lora  # noqa: E402
+from style_pack.generation.pipeline import StylePipeline, load_pipeline  # noqa: E402
+from style_pack.generation.sampler import generate  # noqa: E402
+from style_pack.generation.schedulers import SCHEDULERS, build_scheduler  # noqa: E402
+from style_pack.generation.settings import GenerationSettings  # noqa: E402
+
+ALLOWED = 1e-3
+LORA_RANK = 8
+
+
+def load(folder: Path, size: layouts.Size) -> StylePipeline:
+    """Write random weights as they are published, and read them with the pack's own loader."""
+    base = layouts.diffusers_folder(folder / "sd15", size)
+    files = check_files(
+        base,
+        layouts.controlnet(folder / "controlnet.safetensors", size, layout="original"),
+        layouts.ip_adapter(folder / "ip_adapter.safetensors", size),
+        [layouts.clip_vision(folder / "vision.safetensors", size)],
+    )
+    return load_pipeline(files, base / "tokenizer", torch.float32)
+
+
+def write_lora(folder: Path, pipeline: StylePipeline) -> Path:
+    """A random LoRA for every attention layer of the UNet, in kohya's layout."""
+    generator, state = torch.Generator().manual_seed(1), {}
+    for name, layer in pipeline.denoiser.unet.named_modules():
+        if name.endswith((".to_q", ".to_k", ".to_v", ".to_out.0")):
+            stem, (rows, columns) = "lora_unet_" + name.replace(".", "_"), layer.weight.shape
+            state[f"{stem}.lora_down.weight"] = torch.randn(LORA_RANK, columns, generator=generator) / columns**0.5
+            state[f"{stem}.lora_up.weight"] = torch.randn(rows, LORA_RANK, generator=generator) * 0.1
+            state[f"{stem}.alpha"] = torch.tensor(LORA_RANK / 2)
+    return layouts.save(folder / "lora.safetensors", state)
+
+
+def plain_latents(
+    pipeline: StylePipeline, settings: GenerationSettings, edges: torch.Tensor | None, style: Image.Image | None,
+    lora: Path | None,
+) -> torch.Tensor:  # fmt: skip
+    parts = {name: getattr(pipeline, name) for name in ("vae", "text_encoder", "tokenizer", "image_encoder")}
+    parts |= {"unet": pipeline.denoiser.unet, "feature_extractor": pipeline.image_processor, "safety_checker": None}
+    parts["scheduler"] = build_scheduler(settings.scheduler, pipeline.scheduler_config)
+    extra: dict[str, Any] = {"width": settings.width, "height": settings.height}
+    if edges is None:
+        pipe = StableDiffusionPipeline(**parts, requires_safety_checker=False)
+    else:
+        net = pipeline.denoiser.controlnet
+        pipe = StableDiffusionControlNetPipeline(**parts, controlnet=net, requires_safety_checker=False)
+        extra = {"image": edges, "controlnet_conditioning_scale": settings.controlnet_conditioning_scale}
+    pipe.set_ip_adapter_scale(settings.ip_adapter_scale if style else 0.0)
+    pipe.set_progress_bar_config(disable=True)
+    if lora:
+        pipe.load_lora_weights(str(lora.parent), weight_name=lora.name)
+    made = pipe(
+        settings.prompt,
+        negative_prompt=settings.negative_prompt,
+        ip_adapter_image=style or Image.new("RGB", (224, 224)),
+        num_inference_steps=settings.num_inference_steps,
+        guidance_scale=settings.guidance_scale,
+        num_images_per_prompt=settings.num_images,
+        generator=[torch.Generator().manual_seed(settings.seed + n) for n in range(settings.num_images)],
+        output_type="latent",
+        **extra,
+    ).images
+    if lora:
+        pipe.unload_lora_weights()
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare our latents with plain diffusers'.")
+    parser.add_argument("--size", choices=("small", "full"), default="small")
+    parser.add_argument("--side", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--schedulers", default=",".join(SCHEDULERS))
+    asked = parser.parse_args()
+    settings = GenerationSettings("a castle", "blurry", 3, asked.steps, 5.0, "ddim", asked.side, asked.side)
+    edges = torch.zeros(1, 3, asked.side, asked.side)
+    edges[:, :, asked.side // 4] = edges[:, :, :, asked.side // 2] = 1
+    noise = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    style, worst = Image.fromarray(noise), 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = load(Path(folder), layouts.FULL if asked.size == "full" else layouts.SMALL)
+        lora = write_lora(Path(folder), pipeline)
+        cases = [(f"{name}, edges and style", replace(settings, scheduler=name), edges, style, None)
+                 for name in asked.schedulers.split(",")]  # fmt: skip
+        cases += [
+            ("edges alone", settings, edges, None, None),
+            ("style alone", settings, None, style, None),
+            ("neither", settings, None, None, None),
+            ("batch of 2", replace(settings, num_images=2), edges, style, None),
+            ("without guidance", replace(settings, guidance_scale=1.0), edges, style, None),
+            ("a LoRA", settings, edges, style, lora),
+        ]
+        for name, one, control, picture, file in cases:
+            changed = add_lora(pipeline, file, 1.0) if file else pipeline
+            ours = generate(changed, one, control, [Reference(picture)] if picture else []).latents
+            difference = float((ours - plain_latents(pipeline, one, control, picture, file)).abs().max())
+            worst = max(worst, difference)
+            print(json.dumps({"benchmark": "parity", "case": name, "largest_difference": difference}), flush=True)
+    about = {"benchmark": "parity", "size": asked.size, "side": asked.side, "steps": asked.steps}
+    print(json.dumps(about | {"cases": len(cases), "largest_difference": worst, "allowed": ALLOWED}))
+    sys.exit(worst > ALLOWED)
+
+
+if __name__ == "__main__":
+    main()

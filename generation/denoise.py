@@ -1,0 +1,153 @@
+"""The denoising loop: a scheduler's steps over UNet and ControlNet, by the arithmetic of diffusers' own pipelines.
+
+What does not change over the steps is computed once: the control picture's embedding, the projection of the references,
+keys and values of text and image tokens. A ControlNet at strength 0 is not run at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+
+from .deep_features import DeepFeatures
+from .pipeline import Denoiser
+from .plan import Step
+from .settings import GenerationSettings
+from .style_blocks import set_style
+
+# on_step(step, steps, latents): step counts from 1; latents are (N, 4, H/8, W/8) on the sampling device.
+StepCallback = Callable[[int, int, torch.Tensor], None]
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the models attend to, for one picture.
+
+    text, no_text: (1, tokens, D). style, no_style: (1, n, E), or (1, n, tokens, E) for a plus adapter. edges:
+    (1, 3, H, W) float 0..1, white on black; None = no ControlNet.
+    """
+
+    text: torch.Tensor
+    no_text: torch.Tensor
+    style: torch.Tensor
+    no_style: torch.Tensor
+    edges: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """The conditioning of all pictures, those of the unguided half first; the same objects at every step."""
+
+    text: torch.Tensor
+    added: dict[str, list[torch.Tensor]]
+    edges: torch.Tensor | None
+
+
+def denoise(
+    denoiser: Denoiser,
+    scheduler: Any,
+    settings: GenerationSettings,
+    steps: list[Step],
+    conditioning: Conditioning,
+    on_step: StepCallback,
+) -> torch.Tensor:
+    """Return latents (N, 4, H/8, W/8), on the denoiser's device. The scheduler's timesteps must be set: one a step."""
+    weight = next(denoiser.unet.parameters())
+    count = settings.num_images
+    batches = {guided: _batch(conditioning, count, guided, weight) for guided in {step.guided for step in steps}}
+    generators = [torch.Generator().manual_seed((settings.seed + n) % 2**64) for n in range(count)]
+    shape = (count, denoiser.unet.config.in_channels, settings.height // 8, settings.width // 8)
+    latents = randn_tensor(shape, generator=generators, device=weight.device, dtype=weight.dtype)
+    latents = latents * scheduler.init_noise_sigma
+    accepted = signature(scheduler.step).parameters
+    noise = {"generator": generators} if "generator" in accepted else {}
+    with _computed_once(_constant_layers(denoiser)), DeepFeatures(denoiser.unet) as deep:
+        for number, (step, time) in enumerate(zip(steps, scheduler.timesteps, strict=True)):
+            set_style(denoiser.unet, settings.style_mode, step.style)
+            entering = scheduler.scale_model_input(torch.cat([latents] * 2) if step.guided else latents, time)
+            predicted = _predict(denoiser, deep, entering, time, batches[step.guided], step)
+            if step.guided:
+                without, with_text = predicted.chunk(2)
+                predicted = without + settings.guidance_scale * (with_text - without)
+            latents = scheduler.step(predicted, time, latents, **noise, return_dict=False)[0]
+            on_step(number + 1, len(steps), latents)
+    return latents
+
+
+def _predict(
+    denoiser: Denoiser, deep: DeepFeatures, entering: torch.Tensor, time: torch.Tensor, batch: _Batch, step: Step
+) -> torch.Tensor:
+    if step.reuse:
+        return deep.shallow(entering, time, batch.text, batch.added)
+    residuals: dict[str, Any] = {}
+    if step.control and batch.edges is not None:
+        down, middle = denoiser.controlnet(
+            entering,
+            time,
+            encoder_hidden_states=batch.text,
+            controlnet_cond=batch.edges,
+            conditioning_scale=step.control,
+            return_dict=False,
+        )
+        residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+    deep.residuals = residuals.get("down_block_additional_residuals", ())
+    return denoiser.unet(
+        entering,
+        time,
+        encoder_hidden_states=batch.text,
+        added_cond_kwargs=batch.added,
+        return_dict=False,
+        **residuals,
+    )[0]
+
+
+def _batch(conditioning: Conditioning, count: int, guided: bool, weight: torch.Tensor) -> _Batch:
+    def rows(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+        halves = (negative, positive) if guided else (positive,)
+        return torch.cat([half.to(weight).expand(count, *half.shape[1:]) for half in halves])
+
+    edges = conditioning.edges
+    return _Batch(
+        text=rows(conditioning.text, conditioning.no_text),
+        added={"image_embeds": [rows(conditioning.style, conditioning.no_style)]},
+        edges=None if edges is None else rows(edges, edges),
+    )
+
+
+def _constant_layers(denoiser: Denoiser) -> list[torch.nn.Module]:
+    """Return the layers whose input is the same at every step."""
+    layers = [denoiser.unet.encoder_hid_proj, denoiser.controlnet.controlnet_cond_embedding]
+    for model in (denoiser.unet, denoiser.controlnet):
+        for name, module in model.named_modules():
+            if name.endswith(("attn2.to_k", "attn2.to_v")) or ".to_k_ip." in name or ".to_v_ip." in name:
+                layers.append(module)
+    return layers
+
+
+@contextmanager
+def _computed_once(layers: list[torch.nn.Module]) -> Iterator[None]:
+    """Let a layer that is given the same object again answer as before."""
+    for layer in layers:
+        layer.forward = _remembering(layer.forward)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _remembering(forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    last: list[Any] = []
+
+    def answer(given: Any) -> Any:
+        if not last or last[0] is not given:
+            last[:] = given, forward(given)
+        return last[1]
+
+    return answer

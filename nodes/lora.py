@@ -1,0 +1,91 @@
+"""LoadStyleLoRA: a pipeline that samples with one LoRA more."""
+
+from pathlib import Path
+from typing import cast
+
+from comfy_api.latest import io
+
+from ..generation.files import expect_lora
+from ..generation.turbo import is_distilled
+from ..model_files import identify
+from . import paths
+from .requirements import GENERATION, require
+from .sockets import StylePipelineSocket
+
+
+class LoadStyleLoRA(io.ComfyNode):
+    """Adds a LoRA to a pipeline. Chains."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LoadStyleLoRA",
+            display_name="Load Style LoRA",
+            category="Style RAG",
+            description="Adds a LoRA for Stable Diffusion 1.5 to a pipeline, and leaves the pipeline itself as it is "
+            "for other branches. Several are chained.",
+            inputs=[
+                StylePipelineSocket.Input("pipeline", tooltip="From Load Style Pipeline or another Load Style LoRA."),
+                io.Combo.Input(
+                    "lora",
+                    options=paths.model_options("lora"),
+                    tooltip="From models/loras: kohya's or diffusers' layout, recognised by its header.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=-2.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="How much of it, on UNet and text encoder alike. 0: none; below 0: its opposite.",
+                ),
+            ],
+            outputs=[
+                StylePipelineSocket.Output(display_name="pipeline", tooltip="To ControlNet + IP-Adapter Sampler.")
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, lora: str | None = None) -> bool | str:
+        """Check by its header that the file is a LoRA for SD 1.5. A linked input arrives as None."""
+        try:
+            if lora is not None:
+                expect_lora(identify(_find(lora)))
+        except (ValueError, OSError) as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, lora: str | None = None, **others: object) -> int | None:
+        """A file that was replaced under its old name is loaded again."""
+        return _find(lora).stat().st_mtime_ns if lora else None
+
+    @classmethod
+    def execute(cls, pipeline, lora: str, strength: float) -> io.NodeOutput:
+        require(GENERATION)
+        from ..generation.lora import add_lora
+
+        return io.NodeOutput(add_lora(pipeline, _find(lora), strength))
+
+
+def distilled_loras() -> list[Path]:
+    """Return the files of models/loras that `turbo` knows by their names, in the order of the COMBO."""
+    return [_find(name) for name in paths.model_options("lora") if is_distilled(Path(name).name)]
+
+
+def with_distilled_lora(pipeline):
+    """Return a pipeline with the first distilled LoRA whose header fits the base model, unless it has one."""
+    if any(is_distilled(lora.name) for lora in pipeline.loras):
+        return pipeline
+    from ..generation.lora import add_lora
+
+    width = pipeline.text_encoder.config.hidden_size
+    fitting = (file for file in distilled_loras() if identify(file).cross_attention_dim == width)
+    file = next(fitting, None)
+    return pipeline if file is None else add_lora(pipeline, file, 1.0)
+
+
+def _find(name: str) -> Path:
+    return cast(
+        Path, paths.find_model("lora", name)
+    )  # None stands for what only the Hub has, and no LoRA is named there

@@ -1,0 +1,115 @@
+"""The sampler's widgets and links to settings, edges and references, all checked before the pipeline is loaded."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..generation.canny import fit_to
+from ..generation.prompts import read_segments
+from ..generation.settings import GenerationSettings, check_size
+from ..generation.turbo import turbo_settings
+from ..retrieval.reader import content_id
+from . import convert, paths
+from .lora import distilled_loras
+from .requirements import OPENCV, require
+from .sockets import StyleReferences
+
+
+def read_inputs(
+    prompt: str,
+    negative_prompt: str,
+    seed: int,
+    steps: int,
+    cfg: float,
+    scheduler: str,
+    width: int,
+    height: int,
+    batch_size: int,
+    control_strength: float,
+    control_start: float,
+    control_end: float,
+    style_strength: float,
+    style_start: float,
+    style_end: float,
+    style_mode: str,
+    speed: str,
+    edges: torch.Tensor | None = None,
+    references: StyleReferences | None = None,
+    reference_image: torch.Tensor | None = None,
+) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...]]:
+    """Translate the widgets into settings, edges, references and their pictures, and check them all."""
+    for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
+        for segment in read_segments(text, name):
+            if segment.is_embedding:
+                paths.find_embedding(segment.text)
+    control, width, height = _read_edges(edges, width, height)
+    settings = GenerationSettings(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        seed=seed,
+        num_inference_steps=steps,
+        guidance_scale=cfg,
+        scheduler=scheduler,
+        width=width,
+        height=height,
+        num_images=batch_size,
+        controlnet_conditioning_scale=control_strength,
+        control_guidance_start=control_start,
+        control_guidance_end=control_end,
+        ip_adapter_scale=style_strength,
+        ip_adapter_start=style_start,
+        ip_adapter_end=style_end,
+        style_mode=style_mode,
+        speed=speed,
+    )
+    if speed == "turbo":
+        turbo_settings(settings, [file.name for file in distilled_loras()])
+    if references is not None:
+        return settings, control, references, references.pictures
+    pictures = [] if reference_image is None else convert.image_to_pil(reference_image, "reference_image")
+    return settings, control, None, tuple(pictures)
+
+
+def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[torch.Tensor | None, int, int]:
+    """Return the edges as (1, 3, H, W) float 0..1 of the wanted size, and that size."""
+    if edges is None:
+        if not width or not height:
+            raise ValueError(f"without edges the picture has no size (width {width}, height {height}): set both.")
+        return None, width, height
+    pictures = convert.image_to_arrays(edges, "edges")
+    if len(pictures) != 1:
+        raise ValueError(f"edges holds {len(pictures)} pictures, and one is drawn at a time: link one.")
+    rows, columns = pictures[0].shape[:2]
+    width, height = width or columns, height or rows
+    check_size(width, height)
+    if (columns, rows) != (width, height):
+        require(OPENCV)
+        pictures[0] = fit_to(pictures[0], width, height, "stretch")
+    array = np.ascontiguousarray(pictures[0].transpose(2, 0, 1))[None]
+    return torch.from_numpy(array).float() / 255, width, height
+
+
+def known_encodings(references: StyleReferences | None, encoder: str) -> list[np.ndarray | None]:
+    """Return what StyleKnowledgeBase stored of each reference for the pipeline's image encoder."""
+    if references is None:
+        return []
+    return [references.store.encoding(encoder, match.record.id) for match in references.matches]
+
+
+def describe_references(
+    references: StyleReferences | None, pictures: tuple[Image.Image, ...]
+) -> list[dict[str, object]]:
+    """Return what `info` says of each reference: at least its id, the hash of its content."""
+    if references is None:
+        return [{"id": content_id(picture)} for picture in pictures]
+    return [
+        {
+            "id": match.record.id,
+            "name": match.record.name,
+            "file": Path(match.record.file).name,
+            "score": round(match.score, 4),
+        }
+        for match in references.matches
+    ]
