@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qdrant_http import KEY, qdrant_over_http
 from style_pack.retrieval.index import EngineChoice, StyleIndex, open_index, read_choice
 
 Opener = Callable[[], StyleIndex]
 SIZE, COUNT = 32, 200
-ENGINES = ("chroma", "chroma-server", "qdrant", "faiss", "milvus")
+ENGINES = ("chroma", "chroma-server", "qdrant", "qdrant-url", "faiss", "milvus")
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,17 @@ def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.wait(10)
 
 
+@pytest.fixture
+def qdrant_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("STYLE_RAG_TEST_KEY", KEY)
+    with qdrant_over_http() as (url, _):
+        yield url
+
+
 @pytest.fixture(params=ENGINES)
 def choice(request: pytest.FixtureRequest, tmp_path: Path) -> EngineChoice:
+    if request.param == "qdrant-url":
+        return EngineChoice("qdrant", url=request.getfixturevalue("qdrant_url"), api_key_env="STYLE_RAG_TEST_KEY")
     if request.param == "chroma-server":
         return EngineChoice("chroma-server", url=request.getfixturevalue("chroma_server"))
     if request.param == "faiss":
@@ -132,3 +142,16 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.
 def test_a_server_that_does_not_answer_is_named(tmp_path: Path, engine: str) -> None:
     with pytest.raises(ConnectionError, match=r"server http://127\.0\.0\.1:9 of settings\.json does not answer"):
         open_index(EngineChoice(engine, url="http://127.0.0.1:9"), tmp_path, "styles")
+
+
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+def test_qdrant_by_url_is_asked_there_alone_and_with_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STYLE_RAG_TEST_KEY", KEY)
+    with qdrant_over_http() as (url, asked):
+        index = open_index(EngineChoice("qdrant", url=url, api_key_env="STYLE_RAG_TEST_KEY"), tmp_path / "e", "ink")
+        index.add(np.array([3]), np.eye(1, 4, dtype=np.float32))
+        assert index.nearest(np.eye(1, 4, dtype=np.float32), 1)[0].tolist() == [3]
+        index.close()
+    calls = [("GET", "/exists"), ("PUT", ""), ("PUT", "/points"), ("POST", "/points/query/batch")]
+    assert asked == [(method, f"/collections/ink{path}", KEY) for method, path in calls]
+    assert not (tmp_path / "e").exists()
