@@ -15,7 +15,7 @@ from ..retrieval.reader import MAX_CAPTION, MAX_TAG, MAX_TAGS, SUFFIXES
 MAX_PICTURE = 50_000_000  # bytes of one picture
 MAX_FORM = 500_000_000  # bytes of all that one request brings
 MAX_PICTURES = 100  # of one request
-MAX_QUERY = 10_000  # characters of a search or a filter
+MAX_QUERY = 1000  # characters of a search or a filter: aiohttp takes addresses of 8190 bytes
 _MAX_FIELD = 1_000_000  # bytes of one text field of a form
 _CHUNK = 1 << 16
 

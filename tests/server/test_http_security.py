@@ -90,7 +90,7 @@ def test_an_id_that_is_none_is_refused(comfy_server: ComfyServer, style: str, id
 
 @pytest.mark.parametrize(
     ("seed", "name"),
-    enumerate(["../../evil.png", "..\\evil.png", "/evil.png", "C:\\evil.png", "con.png"], 1100),
+    list(enumerate(["../../evil.png", "..\\evil.png", "/evil.png", "C:\\evil.png", "con.png"], 1100)),
 )
 def test_an_uploaded_name_leads_nowhere(comfy_server: ComfyServer, style: str, seed: int, name: str) -> None:
     [id] = send_form(comfy_server, "guarded/styles", {}, [("images", name, make_picture(seed))]).json["added"]
