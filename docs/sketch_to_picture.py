@@ -30,7 +30,8 @@ for node in workflow.values():
         node["inputs"]["image"] = uploaded
     elif node["class_type"] == "PrimitiveStringMultiline":
         node["inputs"]["value"] = prompt
-body = {"prompt": workflow, "extra_data": {"extra_pnginfo": {}}}  # the sampler adds to it what the PNG will tell
+# The sampler adds to extra_pnginfo what the PNG will tell. Without a client no picture is named that was made before.
+body = {"prompt": workflow, "client_id": "sketch_to_picture", "extra_data": {"extra_pnginfo": {}}}
 prompt_id = json.loads(send("/prompt", json.dumps(body).encode()))["prompt_id"]
 while not (history := json.loads(send(f"/history/{prompt_id}"))):
     time.sleep(0.2)

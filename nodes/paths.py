@@ -13,6 +13,7 @@ import folder_paths
 from comfy.cli_args import args
 
 from ..model_files import identify
+from ..retrieval.database import FILE
 from ..retrieval.families import FAMILIES
 from ..retrieval.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
 from ..retrieval.index import SETTINGS
@@ -32,6 +33,8 @@ BUNDLED = {
     "caption_encoder": {},
     "lora": {},
 }
+# Names that Windows keeps for devices, whatever follows the first dot.
+_DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
 # The model folders of ComfyUI that a COMBO looks into.
 FOLDERS = {
     "base_model": ("checkpoints", "diffusers"),
@@ -118,13 +121,24 @@ def tokenizer() -> Path:
 
 
 def knowledge_base_folder(name: str) -> Path:
-    """Return where a knowledge base lives: ComfyUI's system user directory, which is never served over HTTP."""
+    """Return where a knowledge base lives: ComfyUI's system user directory, which is never served over HTTP.
+
+    Raises ValueError for a name that is no plain folder name on every operating system.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}[A-Za-z0-9]|[A-Za-z0-9]", name):
         raise ValueError(
             f"name {name!r} can't name a knowledge base: use 1 to 64 letters, digits, spaces, dots, dashes and "
             "underscores, beginning and ending with a letter or digit."
         )
+    if name.lower().partition(".")[0] in _DEVICES or name.lower() == SETTINGS:
+        raise ValueError(f"name {name!r} can't name a knowledge base: it is reserved, choose another.")
     return Path(_system_user_directory()) / name
+
+
+def knowledge_base_folders() -> list[Path]:
+    """Return the folders of all knowledge bases, by name."""
+    root = Path(_system_user_directory())
+    return sorted(file.parent for file in root.glob(f"*/{FILE}")) if root.is_dir() else []
 
 
 def resolve_sources(text: str) -> list[Path | str]:
@@ -153,7 +167,7 @@ def _resolve_source(line: str) -> Path | str:
     if path is None:
         looked = " and ".join(str(place) for place in places)
         raise FileNotFoundError(f"source '{line}' does not exist (looked for {looked}): correct the path in sources.")
-    if not _may_read(path):
+    if not may_read(path):
         raise PermissionError(
             f"source '{line}' lies outside ComfyUI's folders and the pack's styles, and this server listens on "
             f"{args.listen}: copy it into the input folder, or start ComfyUI without --listen."
@@ -176,7 +190,7 @@ def _may_fetch() -> bool:
         raise ValueError(f"{file} is not valid JSON with an object: {error}") from error
 
 
-def _may_read(path: Path) -> bool:
+def may_read(path: Path) -> bool:
     """A server that only this machine reaches reads any folder; one on a network ComfyUI's and the pack's alone."""
     if _listens_on_loopback():
         return True

@@ -1,0 +1,199 @@
+"""What the HTTP routes change in knowledge bases: add, describe, remove, restore. Knows no HTTP; all of it blocks.
+
+A removed style waits in `deleted/<id>/` of its knowledge base, with its vector, so that it comes back as it was.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..retrieval.reader import content_id, open_picture
+from ..retrieval.records import StyleRecord
+from . import paths
+from .gallery import Conflict, NotHere, describe, find_record, open_encoder, open_store, thumbnail_path
+from .requirements import RETRIEVAL, require
+
+if TYPE_CHECKING:
+    from ..retrieval.encoder import StyleEncoder
+    from ..retrieval.store import StyleStore
+
+KEPT = 100  # removed styles of a knowledge base that can be restored
+_DELETED = "deleted"
+_NOTE = "style.json"
+
+
+def add_pictures(
+    name: str, files: Sequence[tuple[Path, str]], captions: Sequence[str], tags: Sequence[str], encoder: str
+) -> dict[str, Any]:
+    """Add pictures, each (path, name it had), and return ids: added, unchanged, and failed with a reason each.
+
+    encoder: for a knowledge base that does not exist yet, which is made then; "" otherwise. A picture that is there
+    already keeps its caption and tags.
+    """
+    require(RETRIEVAL)
+    from ..retrieval.ingest import ingest, keep_picture
+
+    model = _encoder_for(name, encoder)
+    readable, failed = _sort_out(files)
+    if not readable:
+        return {"added": [], "unchanged": [], "failed": failed, "total": _count(name)}
+    store = _store(name)
+    with store.writing():
+        known = store.records([id for id, _ in readable.values()])
+        for number, (id, path) in readable.items():
+            if id not in known:
+                keep_picture(store, open_picture(path), captions[number] if number < len(captions) else "", tags)
+        ids = list(dict.fromkeys(id for id, _ in readable.values()))
+        if len(known) < len(ids):
+            ingest(store, model, [], "add")
+    added = [id for id in ids if id not in known]
+    return {"added": added, "unchanged": list(known), "failed": failed, "total": len(store)}
+
+
+def describe_style(name: str, id: str, caption: str | None, tags: Sequence[str] | None) -> dict[str, Any]:
+    """Give a style another caption, other tags, or both, and return it. Its picture's own file is not touched.
+
+    What the knowledge base keeps itself gets the words beside its picture too, so that `rebuild` reads them again.
+    """
+    open_store(name)
+    store = _store(name)
+    with store.writing():
+        record = find_record(store, id)
+        caption = record.caption if caption is None else caption
+        record = replace(record, caption=caption, tags=record.tags if tags is None else tuple(tags))
+        record = replace(record, files=record.files | _write_beside(store, record))
+        store.replace_metadata([record])
+    return describe(record)
+
+
+def remove_style(name: str, id: str) -> dict[str, Any]:
+    """Forget a style so that `restore_style` can bring it back; a picture in a source folder stays where it is."""
+    open_store(name)
+    store = _store(name)
+    with store.writing():
+        record = find_record(store, id)
+        origin = store.origin
+        assert origin is not None  # it has a record
+        folder = store.folder / _DELETED / id
+        folder.mkdir(parents=True, exist_ok=True)
+        note = {"record": asdict(record), "vector": store.vectors([id])[0].tolist(), "encoder": origin.encoder}
+        _write(folder / _NOTE, json.dumps(note, ensure_ascii=False))
+        store.remove([id])
+        own = _own_files(store, record)
+        for number, path in enumerate(own):
+            _move_pair(path, folder / f"{number}{path.suffix}")
+        thumbnail_path(store, id).unlink(missing_ok=True)
+        _forget_oldest(store.folder / _DELETED)
+    return {"id": id, "file_stays": len(own) < len(record.files), "total": len(store)}
+
+
+def restore_style(name: str, id: str) -> dict[str, Any]:
+    """Bring a removed style back, as it was, and return it. Raises NotHere and Conflict."""
+    open_store(name)
+    store = _store(name)
+    with store.writing():
+        folder = store.folder / _DELETED / id
+        if not (folder / _NOTE).is_file():
+            raise NotHere(f"style {id} was not removed from '{name}', or as one of more than {KEPT}: add it again.")
+        note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+        record = StyleRecord(**note["record"] | {"tags": tuple(note["record"]["tags"])})
+        origin = store.origin
+        if origin and origin.encoder != note["encoder"]:
+            raise Conflict(
+                f"style {id} was removed when '{name}' was made with {note['encoder']}, and now it is made with "
+                f"{origin.encoder}: add the picture again."
+            )
+        for number, path in enumerate(_own_files(store, record)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _move_pair(folder / f"{number}{path.suffix}", path)
+        if id not in store.records([id]):
+            store.add([record], np.array([note["vector"]], dtype=np.float32), note["encoder"])
+        shutil.rmtree(folder)
+    return describe(record)
+
+
+def _store(name: str) -> "StyleStore":
+    """A writer's own: to publish an index keeps whoever searches through the same object waiting."""
+    from ..retrieval.store import StyleStore
+
+    return StyleStore(paths.knowledge_base_folder(name))
+
+
+def _count(name: str) -> int:
+    try:
+        return len(open_store(name))
+    except NotHere:
+        return 0
+
+
+def _encoder_for(name: str, chosen: str) -> "StyleEncoder":
+    """Return the encoder that made a knowledge base, or the chosen one for a new one."""
+    try:
+        origin = open_store(name).origin
+    except NotHere:
+        if not chosen:
+            raise
+        origin = None
+    if origin is None and not chosen:
+        raise Conflict(f"knowledge base '{name}' is empty and has no encoder yet: name one in the field encoder.")
+    model = open_encoder(chosen or (origin.encoder.rpartition("@")[0] if origin else ""))
+    if origin:
+        open_store(name).require_encoder(model.identity)
+    return model
+
+
+def _sort_out(files: Sequence[tuple[Path, str]]) -> tuple[dict[int, tuple[str, Path]], list[dict[str, str]]]:
+    """Return number -> (id, path) of the pictures that can be read, and the others, each with its reason."""
+    readable: dict[int, tuple[str, Path]] = {}
+    failed = []
+    for number, (path, called) in enumerate(files):
+        try:
+            readable[number] = content_id(open_picture(path)), path
+        except ValueError as error:
+            failed.append({"file": called, "reason": str(error)})
+    return readable, failed
+
+
+def _own_files(store: "StyleStore", record: StyleRecord) -> list[Path]:
+    """Return those of a style's files that the knowledge base keeps itself, in order."""
+    from ..retrieval.ingest import PACKS, PICTURES
+
+    kept = (store.folder / PICTURES, store.folder / PACKS)
+    return [path for path in map(Path, record.files) if any(path.is_relative_to(folder) for folder in kept)]
+
+
+def _write_beside(store: "StyleStore", record: StyleRecord) -> dict[str, list[int]]:
+    """Write caption, tags and licence beside the kept pictures of a style, and return those files' new stamps."""
+    beside = {"caption": record.caption, "tags": list(record.tags), "license": record.licence}
+    stamps = {}
+    for path in _own_files(store, record):
+        if path.is_file():
+            sidecar = path.with_suffix(".json")
+            _write(sidecar, json.dumps(beside, ensure_ascii=False))
+            stamps[str(path)] = [*record.files[str(path)][:2], sidecar.stat().st_mtime_ns]
+    return stamps
+
+
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".tmp")
+    fresh.write_text(text, encoding="utf-8")
+    os.replace(fresh, path)
+
+
+def _move_pair(picture: Path, target: Path) -> None:
+    """Move a picture and the words beside it, as far as they are there."""
+    for suffix in (picture.suffix, ".json", ".txt"):
+        if picture.with_suffix(suffix).is_file():
+            os.replace(picture.with_suffix(suffix), target.with_suffix(suffix))
+
+
+def _forget_oldest(deleted: Path) -> None:
+    folders = sorted(deleted.iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+    for folder in folders[:-KEPT]:
+        shutil.rmtree(folder)

@@ -1,0 +1,230 @@
+"""The HTTP routes below /style_rag/ on ComfyUI's own server: reads a request, makes one call, answers.
+
+What takes time runs on threads, writers on one and readers on two, so that the server's event loop stays free.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import folder_paths
+from aiohttp import web
+from server import PromptServer
+
+from ..generation.settings import check_prompt
+from . import gallery, gallery_changes, guard, sketch_to_picture
+from .guard import Refused
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+PAGE = 200  # styles of one answer, at most
+MOST = 100  # matches of one search, at most
+MAX_SEED = 2**64 - 1
+OPENAPI = Path(__file__).with_name("openapi.json")
+_FOREVER = "private, max-age=31536000, immutable"  # an id is what is in the picture
+_READERS = ThreadPoolExecutor(2, "style_rag_reader")
+_WRITER = ThreadPoolExecutor(1, "style_rag_writer")
+# The first that fits; what is in none of them is a fault of ours, which ComfyUI logs and answers with 500.
+_STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (gallery.NotHere, 404),
+    (gallery.Conflict, 409),
+    (PermissionError, 403),
+    (TimeoutError, 503),
+    (ImportError, 503),
+    (ValueError, 400),
+)
+
+
+def register() -> None:
+    """Add the routes to ComfyUI's server, where there is one."""
+    server = getattr(PromptServer, "instance", None)
+    if server is not None:
+        for method, path, handler in ROUTES:
+            server.routes.route(method, f"/style_rag/{path}")(_answering(handler))
+
+
+async def knowledge_bases(request: web.Request) -> web.Response:
+    return web.json_response(await _run(_READERS, gallery.list_knowledge_bases))
+
+
+async def styles(request: web.Request) -> web.Response:
+    offset = guard.number(request.query, "offset", 0, 0, 999_999_999)
+    limit = guard.number(request.query, "limit", 50, 1, PAGE)
+    terms = guard.words(request.query, "filter")
+    return web.json_response(await _run(_READERS, gallery.list_styles, _name(request), offset, limit, terms))
+
+
+async def labels(request: web.Request) -> web.Response:
+    return web.json_response(await _run(_READERS, gallery.list_labels, _name(request)))
+
+
+async def search(request: web.Request) -> web.Response:
+    from ..retrieval.search import StyleQuery
+
+    asked = request.query
+    top_k = guard.number(asked, "top_k", 1, 1, MOST)
+    prompt = guard.words(asked, "q")
+    check_prompt(prompt, "q")
+    query = StyleQuery(prompt, asked.get("strategy", "hybrid"), top_k, filter=guard.words(asked, "filter"))
+    return web.json_response(await _run(_READERS, gallery.search_styles, _name(request), query))
+
+
+async def image(request: web.Request) -> web.Response:
+    return await _picture(request, "", gallery.read_picture)
+
+
+async def thumbnail(request: web.Request) -> web.Response:
+    def read(name: str, id: str) -> tuple[bytes, str]:
+        return gallery.read_thumbnail(name, id), "image/jpeg"
+
+    return await _picture(request, f"-{gallery.THUMBNAIL}", read)
+
+
+async def add_styles(request: web.Request) -> web.Response:
+    name = _name(request)
+    with _uploads() as folder:
+        form = await guard.read_form(request, Path(folder), ("captions", "tags", "encoder"), "images")
+        pictures = form.files["images"]
+        captions = [guard.check_caption(line) for line in form.texts.get("captions", "").splitlines()]
+        if not pictures or len(captions) > len(pictures):
+            raise Refused(400, f"there are {len(captions)} captions for {len(pictures)} images: send images, and at "
+                          "most a line of captions for each.")  # fmt: skip
+        tags = guard.check_tags(form.texts.get("tags", "").split(","))
+        encoder = form.texts.get("encoder", "")
+        report = await _run(_WRITER, gallery_changes.add_pictures, name, pictures, captions, tags, encoder)
+    return web.json_response(report)
+
+
+async def describe_style(request: web.Request) -> web.Response:
+    name, id = _name(request), guard.style_id(request.match_info["id"])
+    guard.require_type(request, "application/json")
+    body = await _read_json(request)
+    known = {"caption": str, "tags": list}
+    good = isinstance(body, dict) and all(name in known and isinstance(body[name], known[name]) for name in body)
+    if not body or not good or not all(isinstance(tag, str) for tag in body.get("tags", [])):
+        raise Refused(400, "send an object with caption (a text), tags (a list of texts), or both.")
+    caption = guard.check_caption(body["caption"]) if "caption" in body else None
+    tags = guard.check_tags(body["tags"]) if "tags" in body else None
+    return web.json_response(await _run(_WRITER, gallery_changes.describe_style, name, id, caption, tags))
+
+
+async def remove_style(request: web.Request) -> web.Response:
+    id = guard.style_id(request.match_info["id"])
+    return web.json_response(await _run(_WRITER, gallery_changes.remove_style, _name(request), id))
+
+
+async def restore_style(request: web.Request) -> web.Response:
+    id = guard.style_id(request.match_info["id"])
+    return web.json_response(await _run(_WRITER, gallery_changes.restore_style, _name(request), id))
+
+
+async def generate(request: web.Request) -> web.Response:
+    wait = guard.number(request.query, "wait", 0, 0, 1)
+    with _uploads() as folder:
+        form = await guard.read_form(request, Path(folder), ("prompt", "seed", "workflow"), "sketch")
+        workflow, seed, prompt = _chosen(form)
+        sketch = await _run(_READERS, sketch_to_picture.keep_sketch, form.files["sketch"][0][0])
+    api = sketch_to_picture.fill_workflow(workflow, sketch, prompt, seed)
+    connector = aiohttp.TCPConnector(ssl=False)  # to ourselves, whatever name our certificate has
+    async with aiohttp.ClientSession(sketch_to_picture.own_address(request.transport), connector=connector) as comfy:
+        prompt_id = await sketch_to_picture.queue(comfy, api)
+        if not wait:
+            return web.json_response({"prompt_id": prompt_id}, status=202)
+        picture = await sketch_to_picture.wait_for_picture(comfy, prompt_id)
+    return web.Response(body=picture, content_type="image/png", headers={"X-Prompt-Id": prompt_id})
+
+
+async def openapi(request: web.Request) -> web.Response:
+    return web.Response(body=OPENAPI.read_bytes(), content_type="application/json")
+
+
+ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "openapi.json", openapi),
+    ("GET", "knowledge_bases", knowledge_bases),
+    ("GET", "{kb}/styles", styles),
+    ("POST", "{kb}/styles", add_styles),
+    ("PATCH", "{kb}/styles/{id}", describe_style),
+    ("DELETE", "{kb}/styles/{id}", remove_style),
+    ("POST", "{kb}/styles/{id}/restore", restore_style),
+    ("GET", "{kb}/styles/{id}/image", image),
+    ("GET", "{kb}/styles/{id}/thumbnail", thumbnail),
+    ("GET", "{kb}/labels", labels),
+    ("GET", "{kb}/search", search),
+    ("POST", "generate", generate),
+)
+
+
+def _answering(handler: Handler) -> Handler:
+    async def answer(request: web.Request) -> web.Response:
+        try:
+            guard.refuse_other_sites(request.headers)
+            response = await handler(request)
+        except (Refused, sketch_to_picture.Failed) as error:
+            response = _error(error.status, error)
+        except tuple(kind for kind, _ in _STATUS) as error:
+            response = _error(next(status for kind, status in _STATUS if isinstance(error, kind)), error)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    return answer
+
+
+def _error(status: int, error: Exception) -> web.Response:
+    return web.json_response({"error": str(error.args[0] if error.args else error)}, status=status)
+
+
+async def _picture(request: web.Request, kind: str, read: Callable[[str, str], tuple[bytes, str]]) -> web.Response:
+    name, id = _name(request), guard.style_id(request.match_info["id"])
+    tag = aiohttp.ETag(id + kind)
+    await _run(_READERS, lambda: gallery.find_record(gallery.open_store(name), id))
+    if any(known.value in (tag.value, "*") for known in request.if_none_match or ()):
+        response = web.Response(status=304)
+    else:
+        body, media = await _run(_READERS, read, name, id)
+        response = web.Response(body=body, content_type=media)
+    response.etag = tag
+    response.headers["Cache-Control"] = _FOREVER
+    return response
+
+
+def _chosen(form: guard.Form) -> tuple[str, int | None, str]:
+    """Return workflow, seed and prompt of a form for `generate`."""
+    workflow, seed = form.texts.get("workflow", "quickstart"), form.texts.get("seed")
+    prompt = form.texts.get("prompt", "")
+    if len(form.files["sketch"]) != 1 or not prompt.strip():
+        raise Refused(400, "send one picture as sketch, and a prompt.")
+    if workflow not in sketch_to_picture.WORKFLOWS:
+        raise Refused(400, f"workflow '{workflow[:80]}' does not exist: {' or '.join(sketch_to_picture.WORKFLOWS)}.")
+    if seed is not None and not (seed.isascii() and seed.isdigit() and len(seed) < 21 and int(seed) <= MAX_SEED):
+        raise Refused(400, f"seed is '{seed[:80]}': give a whole number from 0 to {MAX_SEED}.")
+    check_prompt(prompt, "prompt")
+    return workflow, None if seed is None else int(seed), prompt
+
+
+async def _read_json(request: web.Request) -> Any:
+    try:
+        return await request.json()
+    except (ValueError, RecursionError, LookupError) as error:
+        raise Refused(400, f"the body is no JSON: {str(error)[:200]}.") from error
+
+
+def _name(request: web.Request) -> str:
+    return request.match_info["kb"]
+
+
+def _uploads() -> tempfile.TemporaryDirectory[str]:
+    """A folder in ComfyUI's temp folder, for the time of one request."""
+    temp = Path(folder_paths.get_temp_directory())
+    temp.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix="style_rag_", dir=temp, ignore_cleanup_errors=True)
+
+
+async def _run(threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, lambda: work(*arguments))

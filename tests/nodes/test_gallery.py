@@ -1,0 +1,33 @@
+"""What the HTTP routes may read of a knowledge base on a server that listens to a network."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from test_execute import module
+
+Nodes = dict[str, Any]
+
+
+def test_a_link_out_of_the_allowed_folders_is_not_served(
+    comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery, paths = module(comfy_nodes, "gallery"), module(comfy_nodes, "paths")
+    import folder_paths
+
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (40, 30), "teal").save(secret)
+    inside = Path(folder_paths.get_input_directory()) / "linked styles"
+    inside.mkdir(parents=True)
+    (inside / "link.png").symlink_to(secret)
+    Image.new("RGB", (40, 31), "navy").save(inside / "own.png")
+    comfy_nodes["StyleKnowledgeBase"].execute("linked", "linked styles", "bundled/clip-tiny", "sync")
+    styles = {style["name"]: style["id"] for style in gallery.list_styles("linked", 0, 9, "")["styles"]}
+    assert gallery.read_picture("linked", styles["link"]) == (secret.read_bytes(), "image/png")
+
+    monkeypatch.setattr(paths.args, "listen", "0.0.0.0")
+    for read in (gallery.read_picture, gallery.read_thumbnail):
+        with pytest.raises(PermissionError, match="lies outside the folders that this server may read"):
+            read("linked", styles["link"])
+    assert gallery.read_picture("linked", styles["own"])[0] == (inside / "own.png").read_bytes()
