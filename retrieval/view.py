@@ -17,6 +17,7 @@ from .segment import Row, Segment
 
 _EXACT = 8192  # so many dot products of 512 numbers take about as long as one search of a graph of 100,000
 _WIDEST = 2048  # candidates; beyond, a graph is slower than a look at every row
+_MANY = 0.25  # of the rows; beyond, to multiply all is quicker than to copy these
 _SPARE = 8  # more than was asked, for an approximate order and for rows that were removed
 _DIGITS = 6  # of a cosine: how far two ways to add up the same products agree
 
@@ -123,8 +124,8 @@ class View:
         found, start = [], 0
         for segment in self._segments:
             here = rows[(rows >= start) & (rows < start + len(segment))] - start
-            everything = len(here) == len(segment)
-            found.append((segment.vectors if everything else segment.vectors[here]) @ vector)
+            many = len(here) > _MANY * len(segment)
+            found.append((segment.vectors @ vector)[here] if many else segment.vectors[here] @ vector)
             start += len(segment)
         return self._join(found)
 

