@@ -39,6 +39,8 @@ _SUFFIXES = {
     "TIFF": ".tiff",
 }  # fmt: skip
 
+_HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "style-rag"}
+
 Resolve = Callable[[str, int], list[str]]
 
 
@@ -131,7 +133,7 @@ def _answer(parts: SplitResult, addresses: list[str], deadline: float) -> Iterat
     connection = _Connection(parts, addresses, deadline)
     try:
         path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (f"?{_ascii(parts.query)}" if parts.query else "")
-        connection.request("GET", path, headers={"Accept": "image/*", "Accept-Encoding": "identity"})
+        connection.request("GET", path, headers=_HEADERS)
         yield connection.getresponse()
     except TimeoutError:
         raise ValueError(f"it took longer than {MAX_SECONDS:g} seconds") from None
