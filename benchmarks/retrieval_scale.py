@@ -183,7 +183,7 @@ def ingest_rate(place: Path, model: Path, side: int) -> dict[str, float]:
     paint_photographs(place / "pictures", PICTURES, side)
     files = sorted((place / "pictures").iterdir())
     encoder.encode_images([open_picture(path) for path in files[:32]])
-    spent = dict.fromkeys(("bare", "bare_cpu", "whole", "whole_cpu"), 0.0)
+    spent: dict[str, float] = dict.fromkeys(("bare", "bare_cpu", "whole", "whole_cpu"), 0.0)
 
     def count(name: str, call: Callable[[], Any]) -> None:
         cpu = time.process_time()

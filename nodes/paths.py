@@ -148,7 +148,12 @@ def resolve_sources(text: str) -> list[Path | str]:
     in one sentence.
     """
     found = [_resolve_source(line.strip()) for line in text.splitlines() if line.strip()]
-    sources = [url for source in found for url in (read_url_list(source) if _is_list(source) else [source])]
+    sources: list[Path | str] = []
+    for source in found:
+        if isinstance(source, Path) and source.suffix.lower() == LIST_SUFFIX and source.is_file():
+            sources += read_url_list(source)
+        else:
+            sources.append(source)
     if any(isinstance(source, str) for source in sources) and not _may_fetch():
         raise PermissionError(
             f"sources names URLs, and this server listens on {args.listen}: its owner can allow them by writing "
@@ -173,10 +178,6 @@ def _resolve_source(line: str) -> Path | str:
             f"{args.listen}: copy it into the input folder, or start ComfyUI without --listen."
         )
     return path
-
-
-def _is_list(source: Path | str) -> bool:
-    return isinstance(source, Path) and source.suffix.lower() == LIST_SUFFIX and source.is_file()
 
 
 def _may_fetch() -> bool:

@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
@@ -38,6 +38,8 @@ _SUFFIXES = {
     "PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "AVIF": ".avif", "GIF": ".gif", "BMP": ".bmp",
     "TIFF": ".tiff",
 }  # fmt: skip
+
+_HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "style-rag"}
 
 Resolve = Callable[[str, int], list[str]]
 
@@ -131,7 +133,7 @@ def _answer(parts: SplitResult, addresses: list[str], deadline: float) -> Iterat
     connection = _Connection(parts, addresses, deadline)
     try:
         path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (f"?{_ascii(parts.query)}" if parts.query else "")
-        connection.request("GET", path, headers={"Accept": "image/*", "Accept-Encoding": "identity"})
+        connection.request("GET", path, headers=_HEADERS)
         yield connection.getresponse()
     except TimeoutError:
         raise ValueError(f"it took longer than {MAX_SECONDS:g} seconds") from None
@@ -155,16 +157,14 @@ class _Connection(http.client.HTTPConnection):
         self._watch: threading.Timer | None = None
 
     def connect(self) -> None:
-        line = self._first_that_answers()
-        self.sock = line
-        self._watch = threading.Timer(max(0.0, self._deadline - time.monotonic()), _cut, [line])
+        self.sock = self._line = self._first_that_answers()
+        self._watch = threading.Timer(max(0.0, self._deadline - time.monotonic()), self._cut)
         self._watch.daemon = True
         self._watch.start()
         if self._secure:
-            secure = ssl.create_default_context().wrap_socket(
-                line, server_hostname=self.host, do_handshake_on_connect=False
-            )
-            self.sock = self._watch.args[0] = secure  # what is to be cut: the plain socket has handed over its line
+            context = ssl.create_default_context()
+            secure = context.wrap_socket(self._line, server_hostname=self.host, do_handshake_on_connect=False)
+            self.sock = self._line = secure
             secure.do_handshake()
 
     def end(self) -> None:
@@ -172,6 +172,10 @@ class _Connection(http.client.HTTPConnection):
         if self._watch:
             self._watch.cancel()
         self.close()
+
+    def _cut(self) -> None:
+        with suppress(OSError):  # it is closed already
+            socket.socket.shutdown(self._line, socket.SHUT_RDWR)  # not SSLSocket's own, which confuses its reader
 
     def _first_that_answers(self) -> socket.socket:
         refusal = OSError("no address")
@@ -181,13 +185,6 @@ class _Connection(http.client.HTTPConnection):
             except OSError as error:
                 refusal = error
         raise refusal
-
-
-def _cut(line: socket.socket) -> None:
-    try:
-        socket.socket.shutdown(line, socket.SHUT_RDWR)  # the line's own, which leaves an SSLSocket's reader alone
-    except OSError:
-        return  # it is closed already
 
 
 def _content(answer: http.client.HTTPResponse, deadline: float) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ class Reading:
     licence: str
 
 
-def read_ahead(files: Sequence[SourceFile]) -> Iterator[Reading | ValueError]:
+def read_ahead(files: Sequence[SourceFile]) -> Generator[Reading | ValueError, None, None]:
     """Yield what is in each file, in their order, or a ValueError with the reason why that can't be read.
 
     At most `_PIXELS` wait, and one picture more. Closing it ends the threads: each finishes the file it has begun.

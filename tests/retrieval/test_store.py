@@ -1,18 +1,13 @@
-"""What a studio trusts a knowledge base with: several processes, killed ones, damaged and old files, other engines."""
+"""What a studio trusts a knowledge base with: several processes, damaged and old files, other engines."""
 
 import json
-import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import writer_process
 from fakes import ColourEncoder, paint
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.records import StyleRecord
@@ -20,8 +15,6 @@ from style_pack.retrieval.search import StyleQuery, search
 from style_pack.retrieval.store import StyleStore
 from style_pack.retrieval.view import View
 from writer_process import vector_of
-
-KILLS = 50  # each a fork of one process that has everything imported
 
 
 def record(number: int, caption: str = "") -> StyleRecord:
@@ -109,44 +102,6 @@ def test_a_second_writer_waits_and_then_says_so(store: StyleStore) -> None:
     with second.writing(wait=0.1):
         fill(second, range(3))
     assert len(store) == 3
-
-
-def test_a_killed_writer_loses_nothing_and_holds_no_lock(tmp_path: Path) -> None:
-    """Kills at random moments of adding, removing, describing, publishing, emptying; each run goes on from the last."""
-    chance, stored, folder = random.Random(0), set[str](), tmp_path / "killed"
-    program = [sys.executable, writer_process.__file__, str(folder)]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as nursery:
-        for kill in range(KILLS):
-            stored = after_a_kill(nursery, kill, chance.uniform(0, 0.4), stored)
-            store = StyleStore(folder)
-            kept = set(store.ids())
-            assert stored <= kept, f"kill {kill} lost {len(stored - kept)} pictures"
-            if kill % 10 == 9:
-                assert missing(store) == [], f"kill {kill}"
-                store.publish(wait=1)
-                assert missing(store) == [], f"kill {kill}, published"
-            stored = kept
-        assert nursery.stdin
-        nursery.stdin.close()
-    assert len(stored) > 0
-
-
-def after_a_kill(nursery: "subprocess.Popen[str]", seed: int, seconds: float, stored: set[str]) -> set[str]:
-    """Let a writer live for some time, kill it, and return what must be stored."""
-    assert nursery.stdin
-    assert nursery.stdout
-    nursery.stdin.write(f"{seed}\n")
-    nursery.stdin.flush()
-    stored = set(stored)
-    while (word := nursery.stdout.readline().split()) != ["dead"]:
-        if word[0] == "pid":
-            time.sleep(seconds)
-            os.kill(int(word[1]), signal.SIGKILL)
-        elif word[0] == "clear":
-            stored.clear()
-        else:
-            (stored.add if word[0] == "+" else stored.discard)(word[1])
-    return stored
 
 
 def test_what_a_damaged_index_misses_is_found_and_repaired(store: StyleStore) -> None:

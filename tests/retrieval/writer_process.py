@@ -1,20 +1,38 @@
 """Writers that are there to be killed.
 
-`python writer_process.py FOLDER` imports everything once; then each line on its input, a seed, forks a writer. A writer
-changes the knowledge base for as long as it lives and says what holds: `+ id` once an addition was reported as stored,
-`- id` before a removal, `clear` before all is removed. `dead` follows the last word of a killed writer.
+`python writer_process.py FOLDER` imports everything once; then each line on its input, a seed and a moment of MOMENTS,
+forks a writer. A writer changes the knowledge base FOLDER/base for as long as it lives, beginning with what the moment
+is part of, and says what holds: `+ id` once a picture was reported as stored, `- id` before a removal, `instead id ...`
+before a rebuild that will leave those alone, `rebuilt` after it; and `now` whenever it gets to the moment. `dead`
+and the signal follow the last word of a killed writer.
 """
 
+import importlib
 import importlib.util
 import os
 import random
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-DIMENSION, BATCH = 16, 8
+DIMENSION, PICTURES, SIDE = 16, 12, 96
+
+# The moment -> what a writer does first, and where it says `now`: module, class (or nothing), function.
+MOMENTS = {
+    "decoding": ("add", "read_ahead", "", "open_picture"),
+    "embedding": ("add", "", "Encoder", "encode_images"),
+    "adding": ("add", "database", "Database", "insert"),
+    "deleting": ("remove", "database", "Database", "remove"),
+    "describing": ("describe", "database", "Database", "set_meta"),
+    "publishing": ("publish", "snapshot", "", "_filled"),
+    "rebuilding": ("rebuild", "database", "Database", "replace_with_attached"),
+    "exporting": ("export", "stylepack", "", "_write_picture"),
+}
 
 
 def register_pack() -> None:
@@ -30,33 +48,96 @@ def vector_of(number: int) -> np.ndarray:
     return row / np.linalg.norm(row)
 
 
-def main(folder: Path, seed: int) -> None:
-    from style_pack.retrieval.records import StyleRecord
-    from style_pack.retrieval.store import StyleStore
+class Encoder:
+    """A picture's vector is drawn from its first pixel."""
 
-    chance = random.Random(seed)
-    store = StyleStore(folder)
-    while True:
-        what = chance.choices(("add", "remove", "describe", "publish", "clear"), (8, 3, 2, 4, 1))[0]
-        ids = store.ids()
-        if what == "add":
-            numbers = [chance.randrange(2**40) for _ in range(BATCH)]
-            records = [StyleRecord(f"{n:064x}", f"n{n}", "", (), "", 1, 1, {f"{n}.png": [1, n, 0]}) for n in numbers]
-            store.add(records, np.stack([vector_of(n) for n in numbers]), "made@1")
-            say(*(f"+ {record.id}" for record in records))
-        elif what == "remove" and ids:
-            gone = chance.sample(ids, min(4, len(ids)))
-            say(*(f"- {id}" for id in gone))
-            store.remove(gone)
-        elif what == "describe" and ids:
-            record = next(iter(store.records([chance.choice(ids)]).values()))
-            named = StyleRecord(**{**vars(record), "caption": f"seen {chance.random()}"})
-            store.replace_metadata([named])
-        elif what == "publish":
-            store.publish()
-        elif what == "clear":
-            say("clear")
-            store.replace_with(store.draft(""))
+    identity, batch_size, reads_text = "made@1", 4, False
+
+    def encode_images(self, images: Sequence[Image.Image]) -> np.ndarray:
+        return np.stack([vector_of(int.from_bytes(image.tobytes()[:6], "big")) for image in images])
+
+
+class Writer:
+    def __init__(self, folder: Path, seed: int) -> None:
+        from style_pack.retrieval.store import StyleStore
+
+        class Saying(StyleStore):
+            def add(self, records: Any, vectors: np.ndarray, encoder: str) -> None:
+                super().add(records, vectors, encoder)
+                say(*(f"+ {record.id}" for record in records))
+
+        self._chance = random.Random(seed)
+        self._pixels = np.random.default_rng(seed)
+        self._folder = folder
+        self._store = Saying(folder / "base")
+
+    def run(self, first: str) -> None:
+        what = first
+        while True:
+            getattr(self, what)()
+            what = self._chance.choices(
+                ("add", "remove", "describe", "publish", "rebuild", "export"), (5, 3, 2, 1, 1, 1)
+            )[0]
+
+    def add(self) -> None:
+        from style_pack.retrieval.ingest import ingest
+
+        ingest(self._store, Encoder(), [self._paint()], "add")
+
+    def remove(self) -> None:
+        ids = self._store.ids()
+        gone = self._chance.sample(ids, min(4, len(ids)))
+        say(*(f"- {id}" for id in gone))
+        self._store.remove(gone)
+
+    def describe(self) -> None:
+        for id in self._store.ids(2):
+            record = self._store.records([id])[id]
+            seen = type(record)(**{**vars(record), "caption": f"seen {self._chance.random()}"})
+            self._store.replace_metadata([seen])
+
+    def publish(self) -> None:
+        self.add()
+        self._store.publish()
+
+    def rebuild(self) -> None:
+        from style_pack.retrieval.ingest import ingest
+        from style_pack.retrieval.reader import content_id, open_picture
+
+        source = self._paint()
+        say("instead " + " ".join(content_id(open_picture(path)) for path in source.iterdir()))
+        ingest(self._store, Encoder(), [source], "rebuild")
+        say("rebuilt")
+
+    def export(self) -> None:
+        from style_pack.retrieval.stylepack import export_pack
+
+        if self._store.ids(1):
+            export_pack(self._store, self._folder / "all.stylepack")
+
+    def _paint(self) -> Path:
+        """A folder of new pictures."""
+        folder = self._folder / f"pictures {self._chance.randrange(2**40)}"
+        folder.mkdir()
+        for n in range(PICTURES):
+            pixels = self._pixels.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{n}.png")
+        return folder
+
+
+def say_now_at(moment: str) -> str:
+    """Have the moment announced; return what leads to it."""
+    first, module, owner, name = MOMENTS[moment]
+    place: Any = importlib.import_module(f"style_pack.retrieval.{module}") if module else sys.modules[__name__]
+    place = getattr(place, owner) if owner else place
+    function: Callable[..., Any] = getattr(place, name)
+
+    def announced(*arguments: Any, **named: Any) -> Any:
+        say("now")
+        return function(*arguments, **named)
+
+    setattr(place, name, announced)
+    return first
 
 
 def say(*lines: str) -> None:
@@ -65,15 +146,15 @@ def say(*lines: str) -> None:
 
 def serve(folder: Path) -> None:
     import chromadb  # noqa: F401 - a fork of what has imported it starts at once
-    import style_pack.retrieval.store  # noqa: F401
+    import style_pack.retrieval.ingest  # noqa: F401
 
     for line in sys.stdin:
+        seed, moment = line.split()
         child = os.fork()
         if not child:
-            main(folder, int(line))
+            Writer(folder, int(seed)).run(say_now_at(moment))
         say(f"pid {child}")
-        os.waitpid(child, 0)
-        say("dead")
+        say(f"dead {os.WTERMSIG(os.waitpid(child, 0)[1])}")
 
 
 if __name__ == "__main__":
