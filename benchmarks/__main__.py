@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("start_up.py", "sampler.py", "quality.py", "retrieval_quality.py", "retrieval_scale.py")
+BENCHMARKS = ("start_up.py", "sampler.py", "quality.py", "sketches.py", "retrieval_quality.py", "retrieval_scale.py")
 
 
 def main() -> int:

@@ -1,38 +1,41 @@
 """CannyFromSketch: sketch to control picture."""
 
-import numpy as np
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..generation.canny import edges_from_sketch
 from . import convert
 from .requirements import OPENCV, choose, require
 
-MODES = ("auto", "canny", "edge_map")
+MODES = ("auto", "canny", "lineart", "edge_map")
 FITS = ("pad", "crop", "stretch")
 
 
 class CannyFromSketch(io.ComfyNode):
-    """Draws the edges of a sketch, white on black, as a Canny ControlNet was trained on."""
+    """Finds the lines of a sketch, white on black, for a Canny ControlNet."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        threshold = "A pixel is an edge above high_threshold, and above low_threshold when it touches one (0-255)."
+        threshold = (
+            "For mode canny alone: a pixel is an edge above high_threshold, and above low_threshold when it touches "
+            "one (0-255). The other modes choose for themselves."
+        )
         size = "In pixels, rounded to a multiple of 8. 0: keep the sketch's; with one of both 0, keep its proportions."
         return io.Schema(
             node_id="CannyFromSketch",
             display_name="Canny From Sketch",
             category="Style RAG",
-            description="Turns a drawing, a photo of one, or a finished edge map into white lines on black for a Canny "
-            "ControlNet.",
+            description="Turns a drawing, a photo of one, a coloured picture or a finished edge map into white lines "
+            "on black, and shows them on top of it.",
             inputs=[
                 io.Image.Input("image", tooltip="The sketch, light or dark."),
                 io.Combo.Input(
                     "mode",
                     options=list(MODES),
                     default="auto",
-                    tooltip="auto: finished edges as they are, faint drawings with more contrast, then Canny. canny: "
-                    "exactly OpenCV's Canny. edge_map: take the picture as finished edges.",
+                    tooltip="auto: recognises photographed paper, pencil, light on dark, transparent drawings, "
+                    "coloured pictures and finished edges, and treats each as it needs. canny: exactly OpenCV's "
+                    "Canny, two lines a stroke. lineart: a drawing, whatever it looks like. edge_map: finished edges.",
                 ),
                 io.Int.Input("low_threshold", default=50, min=0, max=255, tooltip=threshold),
                 io.Int.Input("high_threshold", default=150, min=0, max=255, tooltip=threshold),
@@ -42,7 +45,7 @@ class CannyFromSketch(io.ComfyNode):
                     "fit",
                     options=list(FITS),
                     default="pad",
-                    tooltip="When the proportions differ: pad carries the paper on, crop cuts the middle out, "
+                    tooltip="When the proportions differ: pad leaves the rest empty, crop cuts the middle out, "
                     "stretch bends.",
                 ),
                 io.Mask.Input(
@@ -51,7 +54,7 @@ class CannyFromSketch(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(display_name="edges", tooltip="White lines on black, for any Canny ControlNet."),
-                io.String.Output(display_name="report", tooltip="What was detected and done."),
+                io.String.Output(display_name="report", tooltip="What was detected and done, in a line a picture."),
             ],
         )
 
@@ -71,6 +74,13 @@ class CannyFromSketch(io.ComfyNode):
         choose("mode", mode, MODES)
         choose("fit", fit, FITS)
         pictures = convert.image_to_arrays(image, "image", mask)
-        drawn = [edges_from_sketch(p, mode, low_threshold, high_threshold, (width, height), fit) for p in pictures]
-        edges = torch.cat([convert.array_to_image(np.ascontiguousarray(lines)) for lines, _ in drawn])
-        return io.NodeOutput(edges, "\n".join(report for _, report in drawn))
+        transparent = convert.has_transparency(image, mask)
+        found = [
+            edges_from_sketch(p, mode, (low_threshold, high_threshold), (width, height), fit, transparent)
+            for p in pictures
+        ]
+        edges = torch.cat([convert.array_to_image(one.lines) for one in found])
+        shown = torch.cat([convert.array_to_image(one.shown) for one in found])
+        report = "\n".join(one.report for one in found)
+        preview = ui.PreviewImage(shown, cls=cls).as_dict() | {"text": (report,)}
+        return io.NodeOutput(edges, report, ui=preview)

@@ -4,13 +4,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+# What is opaque counts as white ink from this mean brightness, of 0..1.
+_LIGHT_INK = 0.8
+
 
 def image_to_arrays(image: torch.Tensor, name: str, mask: torch.Tensor | None = None) -> list[np.ndarray]:
     """Return the pictures of an IMAGE as (H, W, 3) uint8 RGB; what is transparent becomes white.
 
-    image: [B,H,W,C] or [H,W,C] float 0..1 of 1 (grey), 3 or 4 (RGBA) channels. mask: [B,H,W], 1 = transparent, as
-    LoadImage
-    gives it; its 64x64 zeros for a picture without transparency are ignored. Raises ValueError for NaN and odd shapes.
+    image: [B,H,W,C] or [H,W,C] float 0..1 of 1 (grey), 3 or 4 (RGBA) channels. mask: [B,H,W] or [H,W], 1 = transparent,
+    as LoadImage gives it; its 64x64 zeros for a picture without transparency are ignored. A picture whose opaque part
+    is nearly white lies on black instead. Raises ValueError for NaN and odd shapes.
     """
     if image.ndim == 3:
         image = image[None]
@@ -20,10 +23,10 @@ def image_to_arrays(image: torch.Tensor, name: str, mask: torch.Tensor | None = 
         raise ValueError(f"{name} holds values that are no numbers (NaN or infinite): check the node that makes it.")
     pictures = image.detach().float().cpu().clamp(0, 1)
     if pictures.shape[-1] == 4:
-        pictures = _on_white(pictures[..., :3], 1 - pictures[..., 3:])
+        pictures = _on_paper(pictures[..., :3], 1 - pictures[..., 3:])
     pictures = pictures.expand(*pictures.shape[:3], 3)
     if mask is not None and mask.any():
-        pictures = _on_white(pictures, _fit_mask(mask, pictures)[..., None])
+        pictures = _on_paper(pictures, _fit_mask(mask, pictures)[..., None])
     return list((pictures * 255).round().to(torch.uint8).numpy())
 
 
@@ -44,12 +47,29 @@ def pil_to_image(picture: Image.Image) -> torch.Tensor:
     return array_to_image(np.asarray(picture.convert("RGB")))
 
 
-def _on_white(pictures: torch.Tensor, transparency: torch.Tensor) -> torch.Tensor:
-    return pictures * (1 - transparency) + transparency
+def has_transparency(image: torch.Tensor, mask: torch.Tensor | None) -> bool:
+    """Tell whether some of an IMAGE is transparent, by its own alpha channel or by its MASK."""
+    return bool((mask is not None and mask.any()) or (image.shape[-1] == 4 and (image[..., 3] < 1).any()))
+
+
+def _on_paper(pictures: torch.Tensor, transparency: torch.Tensor) -> torch.Tensor:
+    """Lay each picture on white, or on black when what is opaque is so light that white would swallow it."""
+    opaque = 1 - transparency
+    light = (pictures * opaque).mean(dim=(1, 2, 3)) / opaque.mean(dim=(1, 2, 3)).clamp_min(1e-6)
+    paper = (light <= _LIGHT_INK).float()[:, None, None, None]
+    return pictures * opaque + paper * transparency
 
 
 def _fit_mask(mask: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
     """Bring a MASK [B,H,W] to the pictures' height and width."""
-    mask = mask.detach().float().cpu().clamp(0, 1)
+    mask = mask.detach().float().cpu()
     mask = mask[None] if mask.ndim == 2 else mask
+    if mask.ndim != 3 or len(mask) not in (1, len(pictures)) or 0 in mask.shape:
+        raise ValueError(
+            f"mask has the shape {tuple(mask.shape)}: a MASK is [batch, height, width], with one picture or as many as "
+            f"image, which holds {len(pictures)}."
+        )
+    if not torch.isfinite(mask).all():
+        raise ValueError("mask holds values that are no numbers (NaN or infinite): check the node that makes it.")
+    mask = mask.clamp(0, 1)
     return torch.nn.functional.interpolate(mask[:, None], size=pictures.shape[1:3], mode="bilinear")[:, 0]

@@ -29,8 +29,12 @@ def clean(scene: Scene, size: int) -> np.ndarray:
 
 def ink(scene: Scene, size: int) -> np.ndarray:
     """An unsteady thick pen."""
-    loose = redraw_by_hand(scene, np.random.default_rng(4), 0.003)
-    return np.repeat(line_art(loose, size, size / 95)[..., None], 3, axis=2)
+    return np.repeat(line_art(by_hand(scene), size, size / 95)[..., None], 3, axis=2)
+
+
+def by_hand(scene: Scene) -> Scene:
+    """The scene as the unsteady pen follows it."""
+    return redraw_by_hand(scene, np.random.default_rng(4), 0.003)
 
 
 def chalk(scene: Scene, size: int) -> np.ndarray:
@@ -60,9 +64,7 @@ def photographed(scene: Scene, size: int) -> np.ndarray:
     rng = np.random.default_rng(6)
     height = size * 3 // 4
     page = cv2.cvtColor(pencil(scene, size), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    source = np.array([(0, 0), (size, 0), (size, size), (0, size)], np.float32)
-    corners = np.array([(0.19, 0.06), (0.83, 0.03), (0.9, 0.97), (0.11, 0.94)]) * (size, height)
-    matrix = cv2.getPerspectiveTransform(source, corners.astype(np.float32))
+    matrix = angle(size)
     sheet = cv2.warpPerspective(page, matrix, (size, height), flags=cv2.INTER_AREA)
     mask = cv2.warpPerspective(np.full_like(page, 1), matrix, (size, height))[..., None]
     desk = np.array([128, 92, 62]) * (1 + 0.16 * noise(rng, size, 5)[:height] * np.ones((1, size)))[..., None]
@@ -70,6 +72,13 @@ def photographed(scene: Scene, size: int) -> np.ndarray:
     light = np.linspace(1.05, 0.68, size)[None] * np.linspace(1.03, 0.88, height)[:, None]
     picture = cv2.GaussianBlur(picture * light[..., None], (0, 0), 0.8) + 2.5 * rng.normal(size=(height, size, 1))
     return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def angle(size: int) -> np.ndarray:
+    """Where a sheet's pixels lie in the photograph, a perspective (3, 3)."""
+    source = np.array([(0, 0), (size, 0), (size, size), (0, size)], np.float32)
+    corners = np.array([(0.19, 0.06), (0.83, 0.03), (0.9, 0.97), (0.11, 0.94)]) * (size, size * 3 // 4)
+    return cv2.getPerspectiveTransform(source, corners.astype(np.float32))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The nodes as ComfyUI loads them, called in this process: conversions, early refusals, paths."""
 
+import importlib
 import importlib.util
 import json
 import sys
@@ -73,6 +74,51 @@ def test_a_drawing_on_a_transparent_background_lies_on_white(comfy_nodes: Nodes)
     edges = comfy_nodes["CannyFromSketch"].execute(drawing, **CANNY, mask=transparency).args[0]
     on_white = cv2.Canny((transparency[0].numpy() * 255).astype(np.uint8), 50, 150)
     assert np.array_equal(edges[0, :, :, 0].numpy() * 255, on_white)
+
+
+def test_white_ink_on_a_transparent_background_lies_on_black(comfy_nodes: Nodes) -> None:
+    drawing = torch.ones(2, 64, 64, 3)
+    transparency = torch.ones(1, 64, 64)
+    transparency[:, 20:24, 10:50] = 0
+    arrays = module(comfy_nodes, "convert").image_to_arrays(drawing, "image", transparency)
+    for array in arrays:
+        assert np.array_equal(array[..., 0], ((1 - transparency[0]) * 255).numpy().astype(np.uint8))
+    node = comfy_nodes["CannyFromSketch"]
+    edges, report = node.execute(drawing, **(CANNY | {"mode": "auto"}), mask=transparency).args
+    assert edges.shape == (2, 64, 64, 3)
+    assert set(np.nonzero(edges[1, :, :, 0].numpy())[0]) <= {21, 22}
+    assert report.count("A drawing on a transparent ground") == 2
+
+
+def test_the_node_shows_the_sketch_with_its_lines(comfy_nodes: Nodes, tmp_path: Path) -> None:
+    drawing = torch.ones(1, 64, 96, 3)
+    drawing[:, 30:34, 10:80] = 0
+    output = comfy_nodes["CannyFromSketch"].execute(drawing, **(CANNY | {"mode": "lineart"}))
+    folders = importlib.import_module("folder_paths")
+    (shown,) = output.ui["images"]
+    picture = np.asarray(Image.open(Path(folders.get_temp_directory()) / shown["subfolder"] / shown["filename"]))
+    lines = output.args[0][0, :, :, 0].numpy() > 0
+    assert np.abs(picture[lines][:, :3].astype(int) - (220, 20, 60)).max() <= 1
+    assert output.ui["text"] == (output.args[1],)
+
+
+@pytest.mark.parametrize(
+    ("mask", "sentence"),
+    [
+        (torch.ones(3, 8, 8), r"mask has the shape \(3, 8, 8\)"),
+        (torch.full((1, 8, 8), float("nan")), "mask holds values that are no numbers"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(comfy_nodes: Nodes, mask: torch.Tensor, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        comfy_nodes["CannyFromSketch"].execute(torch.ones(2, 64, 64, 3), **CANNY, mask=mask)
+
+
+def test_a_coloured_control_picture_reaches_the_sampler_as_it_is(comfy_nodes: Nodes) -> None:
+    depth = colours(64, 64)
+    control, width, height = module(comfy_nodes, "sampler")._read_edges(depth, 0, 0)
+    assert torch.allclose(control, depth.movedim(-1, 1), atol=1e-6)
+    assert (width, height) == (64, 64)
 
 
 @pytest.mark.parametrize(("shape", "count"), [((1, 64, 64, 4), 1), ((64, 64, 3), 1), ((2, 64, 64, 1), 2)])

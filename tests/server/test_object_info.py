@@ -48,7 +48,7 @@ NODES: dict[str, dict[str, Any]] = {
     "CannyFromSketch": {
         "required": {
             "image": ("IMAGE", None, None),
-            "mode": (("auto", "canny", "edge_map"), "auto", None),
+            "mode": (("auto", "canny", "lineart", "edge_map"), "auto", None),
             "low_threshold": ("INT", 50, (0, 255)),
             "high_threshold": ("INT", 150, (0, 255)),
             "width": ("INT", 0, (0, 8192)),
