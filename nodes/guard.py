@@ -15,7 +15,7 @@ from ..retrieval.reader import MAX_CAPTION, MAX_TAG, MAX_TAGS, SUFFIXES
 MAX_PICTURE = 50_000_000  # bytes of one picture
 MAX_FORM = 500_000_000  # bytes of all that one request brings
 MAX_PICTURES = 100  # of one request
-MAX_QUERY = 1000  # characters of a search or a filter: aiohttp takes addresses of 8190 bytes
+MAX_QUERY = 500  # characters of a search or a filter: aiohttp takes addresses of 8190 bytes
 _MAX_FIELD = 1_000_000  # bytes of one text field of a form
 _CHUNK = 1 << 16
 
@@ -107,15 +107,15 @@ async def read_form(request: web.Request, folder: Path, texts: tuple[str, ...], 
     require_type(request, "multipart/form-data")
     form, total = Form(files={files: []}), 0
     try:
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader) or part.name not in (*texts, files):
-                raise Refused(
-                    400, f"field {_short(part.name or '')!r} is not expected: send {', '.join((files, *texts))}."
-                )
-            if part.name == files:
+        reader = await request.multipart()
+        while (part := await reader.next()) is not None:
+            name = part.name if isinstance(part, BodyPartReader) else None
+            if not isinstance(part, BodyPartReader) or name not in (*texts, files):
+                raise Refused(400, f"field {_short(name or '')!r} is not expected: send {', '.join((files, *texts))}.")
+            if name == files:
                 total += await _keep(part, folder, form.files[files], MAX_FORM - total)
             else:
-                form.texts[part.name] = await _read_text(part)
+                form.texts[name] = await _read_text(part)
     except Refused:
         raise
     except (ValueError, LookupError, RuntimeError, AssertionError, web.RequestPayloadError) as error:

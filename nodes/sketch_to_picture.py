@@ -111,7 +111,7 @@ def own_address(transport: asyncio.BaseTransport | None) -> str:
 def _reason(messages: list[Any]) -> tuple[int, str]:
     for kind, told in messages:
         if kind == "execution_error":
-            return 500, f"{told['node_type']}: {str(told['exception_message']).strip()}"
+            return 422, f"{told['node_type']}: {str(told['exception_message']).strip()}"
         if kind == "execution_interrupted":
             return 409, "the workflow was interrupted before it had a picture: send the request again."
-    return 500, "the workflow ended without a picture."
+    return 422, "the workflow ended without a picture."

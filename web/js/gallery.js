@@ -1,0 +1,235 @@
+// The Styles tab: knowledge bases, search and filters, the grid, the style that is chosen, and what is added.
+import { Adding } from "./adding.js";
+import { Details } from "./details.js";
+import { element, option } from "./elements.js";
+import { Grid } from "./grid.js";
+import * as requests from "./requests.js";
+
+const PAGE = 100;
+const TYPING = 150; // milliseconds without a key before a search
+const CHOSEN = "style_rag.knowledge_base"; // where the browser remembers the one that is open
+const NEW = "\n"; // an option's value that no knowledge base can have as its name
+
+export const chosenName = () => localStorage.getItem(CHOSEN) ?? "";
+
+export class Gallery {
+  constructor({ addToGraph, pinTo }) {
+    this.bases = [];
+    this.encoders = [];
+    this.pages = new Map();
+    this.matches = null; // of a search; null: all styles
+    this.build(addToGraph, pinTo);
+    this.refresh();
+  }
+
+  build(addToGraph, pinTo) {
+    this.base = element("select", { ariaLabel: "Knowledge base", onchange: () => this.choose(this.base.value) });
+    this.words = element("input", { type: "search", placeholder: "Search styles", ariaLabel: "Search styles" });
+    this.words.oninput = () => this.later();
+    this.strategy = element("select", { ariaLabel: "Strategy", title: "How to search", onchange: () => this.load() });
+    this.strategy.append(...["hybrid", "semantic", "keyword"].map((name) => option(name, name)));
+    this.tag = element("select", { ariaLabel: "Tag", onchange: () => this.load() });
+    this.licence = element("select", { ariaLabel: "Licence", onchange: () => this.load() });
+    this.newName = element("input", { placeholder: "Name of the new knowledge base", ariaLabel: "Name", maxLength: 64 });
+    this.encoder = element("select", { ariaLabel: "Encoder", title: "Encoder" });
+    this.making = element("div", { className: "style-rag-row", hidden: true }, this.newName, this.encoder);
+    this.status = element("p", { className: "style-rag-status", role: "status" });
+    this.adding = new Adding({
+      target: () => ({ name: this.name, encoder: this.making.hidden ? "" : this.encoder.value }),
+      say: (text) => this.say(text),
+      onDone: (name) => this.refresh(name),
+    });
+    this.grid = new Grid({
+      itemAt: (index) => this.itemAt(index),
+      thumbnailOf: (style) => requests.thumbnailUrl(this.name, style.id),
+      dragData: (style) => this.withBase(style),
+      onOpen: (style) => this.details.show(style),
+      onRemove: (style) => this.remove(style),
+    });
+    this.details = new Details({
+      thumbnailOf: (style) => requests.thumbnailUrl(this.name, style.id),
+      onSave: (style, caption, tags) => this.save(style, caption, tags),
+      onRemove: (style) => this.remove(style),
+      onAdd: (style) => this.trying(() => addToGraph(this.withBase(style))),
+      onPin: (style) => this.trying(() => pinTo(this.withBase(style))),
+      onClose: () => this.grid.root.focus(),
+    });
+    this.root = element(
+      "div",
+      { className: "style-rag" },
+      element("div", { className: "style-rag-row" }, this.base, this.adding.button),
+      this.making,
+      element("div", { className: "style-rag-row" }, this.words, this.strategy),
+      element("div", { className: "style-rag-row" }, this.tag, this.licence),
+      this.status,
+      this.adding.root,
+      this.grid.root,
+      this.details.root,
+    );
+    this.adding.takeDrops(this.root);
+    this.root.addEventListener("keydown", (event) => event.stopPropagation()); // the editor's keys are not meant
+  }
+
+  destroy() {
+    this.grid.destroy();
+    clearTimeout(this.typing);
+    this.asked?.abort();
+    this.root.remove();
+  }
+
+  get name() {
+    return this.making.hidden ? this.base.value : this.newName.value.trim();
+  }
+
+  withBase(style) {
+    const encoder = this.bases.find((base) => base.name === this.name)?.encoder;
+    return { ...style, knowledgeBase: this.name, encoder };
+  }
+
+  // Asks for everything anew: at first, after a restart of the server, and when a workflow has run.
+  async refresh(chosen = this.name || chosenName()) {
+    await this.trying(async () => {
+      const told = await requests.listKnowledgeBases();
+      this.bases = told.knowledge_bases;
+      this.encoders = told.encoders;
+      const names = this.bases.map(({ name, total }) => option(name, `${name} (${total})`));
+      this.base.replaceChildren(...names, option(NEW, "New knowledge base …"));
+      this.encoder.replaceChildren(...this.encoders.map((name) => option(name, name)));
+      const known = this.bases.some((base) => base.name === chosen);
+      await this.choose(known ? chosen : (this.bases[0]?.name ?? NEW));
+    });
+  }
+
+  // Refreshes when a knowledge base has changed since.
+  async refreshIfChanged() {
+    const told = await requests.listKnowledgeBases().catch(() => null);
+    if (told && JSON.stringify(told.knowledge_bases) !== JSON.stringify(this.bases)) await this.refresh();
+  }
+
+  async choose(name) {
+    if (name !== this.shown) this.details.hide();
+    if (name !== this.shown && this.shown !== NEW) this.adding.forget();
+    this.shown = this.base.value = name;
+    this.making.hidden = name !== NEW;
+    if (name !== NEW) localStorage.setItem(CHOSEN, name);
+    await this.loadLabels();
+    await this.load();
+  }
+
+  async loadLabels() {
+    const labels = this.making.hidden ? await this.trying(() => requests.listLabels(this.name)) : null;
+    for (const [select, title, counts] of [
+      [this.tag, "All tags", labels?.tags],
+      [this.licence, "All licences", labels?.licences],
+    ]) {
+      const before = select.value;
+      const options = Object.entries(counts ?? {}).map(([label, count]) => option(label, `${label} (${count})`));
+      select.replaceChildren(option("", title), ...options);
+      select.value = before in (counts ?? {}) ? before : "";
+    }
+  }
+
+  later() {
+    clearTimeout(this.typing);
+    this.typing = setTimeout(() => this.load(), TYPING);
+  }
+
+  // Shows what the search and the filters ask for, from the start; an answer that comes too late is dropped.
+  async load() {
+    this.asked?.abort();
+    this.asked = new AbortController();
+    this.pages.clear();
+    this.matches = null;
+    if (!this.making.hidden) {
+      this.grid.reset(0);
+      this.say("Name it, choose its encoder, and drop pictures here.");
+      return;
+    }
+    const { signal } = this.asked;
+    const words = this.words.value.trim();
+    const filter = requests.filterOf(this.tag.value, this.licence.value);
+    await this.trying(async () => {
+      if (words) {
+        const { matches } = await requests.search(this.name, words, this.strategy.value, filter, signal);
+        this.matches = matches;
+        this.grid.reset(matches.length);
+        this.say(`${matches.length} best of “${words}”`);
+      } else {
+        this.filter = filter;
+        const { total } = await this.fetchPage(0, signal);
+        this.grid.reset(total);
+        this.say(total ? `${total} styles` : "Nothing here yet: drop pictures here, or run StyleKnowledgeBase.");
+      }
+    });
+  }
+
+  itemAt(index) {
+    if (this.matches) return this.matches[index] ?? null;
+    const number = Math.floor(index / PAGE);
+    const page = this.pages.get(number);
+    if (page === undefined) {
+      const { signal } = this.asked;
+      this.trying(() => this.fetchPage(number, signal).then(() => this.grid.draw()));
+    }
+    return page?.[index % PAGE] ?? null;
+  }
+
+  async fetchPage(number, signal) {
+    this.pages.set(number, null); // on its way
+    try {
+      const page = await requests.listStyles(this.name, number * PAGE, PAGE, this.filter, signal);
+      if (!signal.aborted) this.pages.set(number, page.styles);
+      return page;
+    } catch (error) {
+      if (!signal.aborted) this.pages.delete(number);
+      throw error;
+    }
+  }
+
+  async save(style, caption, tags) {
+    await this.trying(async () => {
+      const changed = await requests.describeStyle(this.name, style.id, caption, tags);
+      await this.loadLabels();
+      await this.load();
+      this.details.show({ ...style, ...changed });
+      this.say("Saved.");
+    });
+  }
+
+  async remove(style) {
+    const name = this.name;
+    await this.trying(async () => {
+      const { file_stays: stays } = await requests.removeStyle(name, style.id);
+      this.details.hide();
+      await this.refresh();
+      const undo = element("button", { textContent: "Undo", onclick: () => this.restore(name, style) });
+      const where = stays ? " Its file stays in its folder, and the next sync brings it back." : "";
+      this.say(`Removed “${style.caption || style.name}”.${where} `, undo);
+    });
+  }
+
+  async restore(name, style) {
+    await this.trying(async () => {
+      await requests.restoreStyle(name, style.id);
+      await this.refresh();
+      this.say(`“${style.caption || style.name}” is back.`);
+    });
+  }
+
+  say(text, ...more) {
+    this.status.classList.remove("style-rag-error");
+    this.status.replaceChildren(text, ...more);
+  }
+
+  // Does something, and shows the sentence of what is refused.
+  async trying(work) {
+    try {
+      return await work();
+    } catch (error) {
+      if (error.name === "AbortError") return undefined;
+      this.say(error.message);
+      this.status.classList.add("style-rag-error");
+      return undefined;
+    }
+  }
+}
