@@ -49,7 +49,9 @@ def on_paper(marks: np.ndarray, ink: float = 0.0, paper: float = 255.0) -> np.nd
 def as_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
     """The picture after a JPEG file of this quality."""
     _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    read = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert read is not None
+    return np.ascontiguousarray(read[..., ::-1])
 
 
 def pen(scene: Scene, rng: np.random.Generator, width: float) -> Drawn:
@@ -87,7 +89,9 @@ def photographed(scene: Scene, rng: np.random.Generator, desk: bool) -> Drawn:
         (-1, -1),
         (1, -1),
     ]
-    matrix = cv2.getPerspectiveTransform(np.float32([(0, 0), (1, 0), (1, 1), (0, 1)]), corners.astype(np.float32))
+    matrix = cv2.getPerspectiveTransform(
+        np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float32), corners.astype(np.float32)
+    )
     seen = through(scene, matrix)
     sheet = np.zeros((SIZE, SIZE), np.uint8)
     cv2.fillPoly(sheet, [np.round(corners * SIZE).astype(np.int32)], 255, cv2.LINE_AA)

@@ -61,7 +61,7 @@ def find_strokes(ink: Ink) -> np.ndarray:
 
     strongest = cv2.dilate(ink.amount, np.ones((5, 5), np.uint8))
     mask = (ink.amount > ink.follow) & (ink.amount > 0.5 * strongest)
-    number, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    number, labels, stats = _pieces(mask, 8)
     strong = np.zeros(number, bool)
     strong[np.unique(labels[ink.amount > ink.start])] = True
     extent = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
@@ -110,13 +110,21 @@ def _level(amount: np.ndarray, sheet: np.ndarray) -> tuple[float, float]:
     return mode, float(np.sqrt(np.mean((lighter - mode) ** 2))) if lighter.size > 0.02 * values.size else 0.0
 
 
+def _pieces(mask: np.ndarray, connectivity: int) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return how many connected pieces there are, the ground among them, each pixel's number, OpenCV's statistics."""
+    import cv2
+
+    number, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=connectivity)
+    return number, np.asarray(labels), np.asarray(stats)
+
+
 def _fill_pinholes(mask: np.ndarray) -> np.ndarray:
     """Close holes smaller than a stroke is wide: between two goes of a pencil, in the grain of the paper."""
     import cv2
 
     depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
     width = 4 * float(np.median(depth[mask])) if mask.any() else 0.0
-    number, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    number, labels, stats = _pieces(~mask, 4)
     hole = stats[:, cv2.CC_STAT_AREA] <= 0.2 * width * width
     hole[0] = False
     return mask | hole[labels]

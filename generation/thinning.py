@@ -22,7 +22,7 @@ def thin(mask: np.ndarray) -> np.ndarray:
     while changed:
         changed = False
         for table in tables:
-            gone = cv2.LUT(neighbourhoods(lines), table) & lines
+            gone = np.asarray(cv2.LUT(neighbourhoods(lines), table), np.uint8) & lines
             if gone.any():
                 lines ^= gone
                 changed = True
@@ -46,7 +46,8 @@ def prune(lines: np.ndarray, shortest: np.ndarray) -> np.ndarray:
 
     count = cv2.LUT(neighbourhoods(lines), _bit_counts())
     crossings = cv2.dilate((lines & (count > 2)).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    number, labels = cv2.connectedComponents((lines & ~crossings).astype(np.uint8), connectivity=8)
+    number, found = cv2.connectedComponents((lines & ~crossings).astype(np.uint8), connectivity=8)
+    labels = np.asarray(found, np.int32)
     length = np.bincount(labels.ravel(), minlength=number)
     loose = np.bincount(labels[lines & (count == 1)], minlength=number) > 0
     near_crossing = cv2.dilate((lines & crossings).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0

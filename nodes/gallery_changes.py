@@ -37,7 +37,8 @@ def add_pictures(
     already keeps its caption and tags.
     """
     require(RETRIEVAL)
-    from ..retrieval.ingest import ingest, keep_picture
+    from ..retrieval.ingest import ingest
+    from ..retrieval.own_pictures import keep_picture
 
     model = _encoder_for(name, encoder)
     readable, failed = _sort_out(files)

@@ -25,7 +25,7 @@ def near_duplicates(store: StyleStore, ids: Sequence[str], on_progress: Progress
     for at in range(0, len(ids), _PAGE):
         page = list(store.records(ids[at : at + _PAGE]))
         with store.reading() as view:
-            allowed = view.passing([])
+            allowed = view.passing(None)
             for id, vector in zip(page, store.vectors(page) if page else (), strict=True):
                 near = [(other, cosine) for other, cosine in view.nearest(vector, _NEIGHBOURS, allowed) if other != id]
                 pairs |= {

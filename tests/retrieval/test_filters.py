@@ -16,8 +16,8 @@ from style_pack.retrieval.records import StyleRecord
 from style_pack.retrieval.store import StyleStore
 
 
-def moment(*date: int) -> int:
-    return int(datetime(*date).timestamp()) * 10**9
+def moment(year: int, month: int, day: int, hour: int = 0) -> int:
+    return int(datetime(year, month, day, hour).timestamp()) * 10**9
 
 
 def record(n: int) -> StyleRecord:

@@ -2,6 +2,7 @@
 
 import pytest
 from fakes import ColourEncoder
+from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from PIL import Image
 from style_pack.retrieval.langchain_retriever import StyleRetriever
@@ -53,7 +54,11 @@ def test_what_is_wrong_is_said_at_the_prompt(filled: StyleStore, encoder: Colour
         StyleRetriever(store=filled, encoder=ColourEncoder("others@2")).invoke("red")
 
 
+def first_name(found: list[Document]) -> str:
+    return found[0].metadata["name"]
+
+
 def test_it_joins_other_runnables_and_many_prompts_at_once(filled: StyleStore, encoder: ColourEncoder) -> None:
     retriever = StyleRetriever(store=filled, encoder=encoder, top_k=1, strategy="semantic")
-    chain = RunnablePassthrough() | retriever | RunnableLambda(lambda found: found[0].metadata["name"])
+    chain = RunnablePassthrough() | retriever | RunnableLambda(first_name)
     assert chain.batch(["red", "blue", "grey"] * 4) == ["warm/red", "cool/blue", "plain/grey"] * 4
