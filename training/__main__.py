@@ -59,9 +59,9 @@ RECIPES = {
         per_group=2,
         vae=Schedule(steps=2, batch=1, learning_rate=1e-3, save_every=1),
         clip=Schedule(steps=2, batch=4, learning_rate=1e-3, save_every=1),
-        clip_further=Schedule(steps=1, batch=4, learning_rate=1e-3),
+        clip_further=Schedule(steps=2, batch=4, learning_rate=1e-3, save_every=1),
         diffusion=Schedule(steps=2, batch=2, learning_rate=1e-3, save_every=1),
-        diffusion_further=Schedule(steps=1, batch=2, learning_rate=1e-3),
+        diffusion_further=Schedule(steps=2, batch=2, learning_rate=1e-3, save_every=1),
     ),
 }
 # Edges are learned in the first leg; the second sees more of what has none, which takes longer.

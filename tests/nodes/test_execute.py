@@ -116,7 +116,7 @@ def test_a_mask_that_does_not_fit_is_refused(comfy_nodes: Nodes, mask: torch.Ten
 
 def test_a_coloured_control_picture_reaches_the_sampler_as_it_is(comfy_nodes: Nodes) -> None:
     depth = colours(64, 64)
-    control, width, height = module(comfy_nodes, "sampler")._read_edges(depth, 0, 0)
+    control, width, height = module(comfy_nodes, "sampler_inputs")._read_edges(depth, 0, 0)
     assert torch.allclose(control, depth.movedim(-1, 1), atol=1e-6)
     assert (width, height) == (64, 64)
 
@@ -275,9 +275,9 @@ def test_captions_are_encoded_where_an_encoder_is_chosen(
     images = torch.stack([torch.full((32, 32, 3), shade) for shade in (0.1, 0.9)])
     given = {"images": images, "captions": "a whodunit by hitchcock\nsunflowers in arles", "caption_encoder": "minilm"}
     opened = node.execute("captioned", "", "bundled/clip-tiny", "sync", **given).args[0]
-    found = comfy_nodes["RetrieveStyle"].execute(opened, "van gogh", "hybrid", 2, 0.0, 0.0, "")
+    found = comfy_nodes["RetrieveStyle"].execute(opened, "a murder mystery", "hybrid", 2, 0.0, 0.0, "")
     ranks = {match["caption"]: match["ranks"]["caption"] for match in json.loads(found.args[3])}
-    assert ranks == {"sunflowers in arles": 1, "a whodunit by hitchcock": 2}
+    assert ranks == {"a whodunit by hitchcock": 1, "sunflowers in arles": 2}
     assert node.validate_inputs(caption_encoder="minilm") is True
     assert "caption_encoder 'other' was not found" in node.validate_inputs(caption_encoder="other")
 
@@ -313,7 +313,7 @@ def style(
 def test_a_picture_scores_high_against_its_own_style_and_low_against_another(comfy_nodes: Nodes) -> None:
     pack = module(comfy_nodes, "paths").PACK
     files = [sorted((pack / "styles" / name).glob("*.jpg")) for name in ("blueprint", "industrial-rust")]
-    (own, sibling), other = [Image.open(file).convert("RGB") for file in files[0][:2]], Image.open(files[1][0])
+    (own, sibling), other = [Image.open(file).convert("RGB") for file in files[0][:2]], Image.open(files[1][1])
     image = module(comfy_nodes, "convert").pil_to_image(own)
     same, alike, unlike = (style(comfy_nodes, image, picture).args for picture in (own, sibling, other.convert("RGB")))
     assert json.loads(same[3])["style"]["cosine"] == 1.0

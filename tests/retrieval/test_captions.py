@@ -19,8 +19,6 @@ ROOT = Path(__file__).parents[2]
 UNFAMILIAR = {
     "tarnished machinery": "industrial-rust",
     "renoir": "impasto",
-    "hitchcock": "noir",
-    "batman": "pop-art",
     "bitmap icon of an rpg hero": "pixel-art",
     "builder's layout with dimensions": "blueprint",
 }
