@@ -107,8 +107,11 @@ export class Gallery {
   }
 
   async choose(name) {
-    if (name !== this.shown) this.details.hide();
-    if (name !== this.shown && this.shown !== NEW) this.adding.forget();
+    if (name !== this.shown) {
+      this.details.hide();
+      this.clear(); // what still comes of the old one must not be drawn as the new one's
+      if (this.shown !== NEW) this.adding.forget();
+    }
     this.shown = this.base.value = name;
     this.making.hidden = name !== NEW;
     if (name !== NEW) localStorage.setItem(CHOSEN, name);
@@ -134,12 +137,22 @@ export class Gallery {
     this.typing = setTimeout(() => this.load(), TYPING);
   }
 
-  // Shows what the search and the filters ask for, from the start; an answer that comes too late is dropped.
-  async load() {
+  // Forgets what is shown; an answer that comes too late is dropped.
+  forget() {
     this.asked?.abort();
     this.asked = new AbortController();
     this.pages.clear();
     this.matches = null;
+  }
+
+  clear() {
+    this.forget();
+    this.grid.reset(0);
+  }
+
+  // Shows what the search and the filters ask for, from the start.
+  async load() {
+    this.forget();
     if (!this.making.hidden) {
       this.grid.reset(0);
       this.say("Name it, choose its encoder, and drop pictures here.");
