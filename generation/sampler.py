@@ -76,6 +76,8 @@ def _sample(
     styled: bool,
     on_step: StepCallback,
 ) -> torch.Tensor:
+    for encoder in (pipeline.text_encoder, pipeline.image_encoder):
+        pipeline.off_device(encoder)
     device = pipeline.on_device(pipeline.denoiser)
     scheduler = build_scheduler(settings.scheduler, pipeline.scheduler_config)
     scheduler.set_timesteps(settings.num_inference_steps, device=device)

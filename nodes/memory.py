@@ -42,6 +42,16 @@ def on_device(module: torch.nn.Module) -> torch.device:
     return patcher.load_device
 
 
+def off_device(module: torch.nn.Module) -> None:
+    """Take a module off the device: ComfyUI's manager leaves it there until another model needs its place."""
+    patcher = getattr(module, _PATCHER, None)
+    if patcher is None or mm.is_device_cpu(patcher.load_device):
+        return
+    for number in reversed(range(len(mm.current_loaded_models))):
+        if mm.current_loaded_models[number].model is patcher:
+            mm.current_loaded_models.pop(number).model_unload()
+
+
 def out_of_memory() -> tuple[type[Exception], ...]:
     """Return the exceptions that mean that the device's memory ended.
 
