@@ -11,6 +11,7 @@ from functools import partial
 import torch
 
 from .conditioning import Reference, empty_reference, encode_prompts, encode_references
+from .decoding import decode
 from .denoise import Conditioning, StepCallback, denoise
 from .lora import merged
 from .memory_ladder import MemoryLadder, SlicedAttention, tiled_decoding
@@ -25,13 +26,14 @@ from .turbo import turbo_settings
 class GenerationResult:
     """images: (N, H, W, 3) float32 RGB 0..1 on the CPU. latents: (N, 4, H/8, W/8) as they left the last step.
     settings: those that were sampled with, which `turbo` decides in part. seconds: wall time a stage. memory_steps:
-    what was done because memory ended, in order."""
+    what was done because memory ended, in order. decoded_in: the dtype of each picture's decoding."""
 
     images: torch.Tensor
     latents: torch.Tensor
     settings: GenerationSettings
     seconds: dict[str, float]
     memory_steps: list[str]
+    decoded_in: list[str]
 
 
 @torch.inference_mode()
@@ -65,8 +67,8 @@ def generate(
             latents = ladder.run("sampling", sample, ("sliced attention", SlicedAttention))
         with _timed(seconds, "decoding"):
             tiled = partial(tiled_decoding, pipeline.vae, *latents.shape[-2:])
-            images = ladder.run("decoding", partial(_decode, pipeline, latents), ("tiled decoding", tiled))
-    return GenerationResult(images, latents, settings, seconds, ladder.taken)
+            images, decoded_in = ladder.run("decoding", partial(decode, pipeline, latents), ("tiled decoding", tiled))
+    return GenerationResult(images, latents, settings, seconds, ladder.taken, decoded_in)
 
 
 def _sample(
@@ -84,19 +86,6 @@ def _sample(
     steps = plan_steps(settings, scheduler, with_control=conditioning.edges is not None, with_style=styled)
     with merged(pipeline.denoiser.unet, "unet", pipeline.loras):
         return denoise(pipeline.denoiser, scheduler, settings, steps, conditioning, on_step)
-
-
-def _decode(pipeline: StylePipeline, latents: torch.Tensor) -> torch.Tensor:
-    vae = pipeline.vae
-    device = pipeline.on_device(vae)
-    dtype = next(vae.parameters()).dtype
-    pictures = [vae.decode(row[None].to(device, dtype) / vae.config.scaling_factor).sample for row in latents]
-    images = (torch.cat(pictures).float() / 2 + 0.5).clamp(0, 1)
-    if not torch.isfinite(images).all():
-        raise ValueError(
-            "the VAE gave a picture that is not finite: choose precision fp32 or bf16 on LoadStylePipeline."
-        )
-    return images.permute(0, 2, 3, 1).cpu()
 
 
 @contextmanager
