@@ -24,8 +24,8 @@ def import_pack() -> None:
     sys.path.append(str(ROOT))
 
 
-def load_bundled(models: Path = MODELS) -> StylePipeline:
-    """The miniature models in single precision, by the pack's own loader."""
+def load_bundled(models: Path = MODELS, dtype: str = "float32") -> StylePipeline:
+    """The miniature models in a dtype of torch's, by the pack's own loader."""
     import torch
     from style_pack.generation.files import check_files
     from style_pack.generation.pipeline import load_pipeline
@@ -37,4 +37,4 @@ def load_bundled(models: Path = MODELS) -> StylePipeline:
         adapter / "ip-adapter_tiny.safetensors",
         [adapter / "image_encoder"],
     )
-    return load_pipeline(files, models / "sd-tiny" / "tokenizer", torch.float32)
+    return load_pipeline(files, models / "sd-tiny" / "tokenizer", getattr(torch, dtype))

@@ -24,6 +24,7 @@ from transformers import (
 from ..model_configs import clip_vision_config
 from ..model_files import ModelFile, fingerprint, load_state_dict, read_shapes
 from .files import PipelineFiles
+from .memory_ladder import OUT_OF_MEMORY
 
 if TYPE_CHECKING:
     from .lora import Lora
@@ -48,6 +49,14 @@ def _own_device(module: torch.nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
+def _stay(module: torch.nn.Module) -> None:
+    """Leave a module where it is."""
+
+
+def _no_room() -> None:
+    """Free nothing: who runs the pipeline alone has nothing else on the device."""
+
+
 def _no_embeddings(name: str) -> Path:
     raise FileNotFoundError(f"embedding '{name}' was not found: this pipeline knows no folder of embeddings.")
 
@@ -59,6 +68,8 @@ class StylePipeline:
     reads_hidden_states: the adapter (plus) reads the image encoder's last but one hidden state, not its embedding.
     identities: part -> file name, description and fingerprint of what it was loaded from.
     on_device: brings a module to the device that it should compute on, and returns that device.
+    off_device: takes a module off it, where that makes room for another.
+    out_of_memory: the exceptions that mean that the device's memory ended. make_room: takes everything off the device.
     loras: merged into UNet and text encoder while they run.
     find_embedding: the file of an embedding that a prompt names; raises FileNotFoundError.
     encodings: of the prompts and references that were used last, on the CPU.
@@ -74,6 +85,9 @@ class StylePipeline:
     reads_hidden_states: bool
     identities: dict[str, dict[str, str]] = field(default_factory=dict)
     on_device: Callable[[torch.nn.Module], torch.device] = _own_device
+    off_device: Callable[[torch.nn.Module], None] = _stay
+    out_of_memory: tuple[type[Exception], ...] = (OUT_OF_MEMORY,)
+    make_room: Callable[[], None] = _no_room
     loras: tuple[Lora, ...] = ()
     find_embedding: Callable[[str], Path] = _no_embeddings
     encodings: dict[Hashable, torch.Tensor] = field(default_factory=dict)

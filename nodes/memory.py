@@ -42,6 +42,31 @@ def on_device(module: torch.nn.Module) -> torch.device:
     return patcher.load_device
 
 
+def off_device(module: torch.nn.Module) -> None:
+    """Take a module off the device: ComfyUI's manager leaves it there until another model needs its place."""
+    patcher = getattr(module, _PATCHER, None)
+    if patcher is None or mm.is_device_cpu(patcher.load_device):
+        return
+    for number in reversed(range(len(mm.current_loaded_models))):
+        if mm.current_loaded_models[number].model is patcher:
+            mm.current_loaded_models.pop(number).model_unload()
+
+
+def out_of_memory() -> tuple[type[Exception], ...]:
+    """Return the exceptions that mean that the device's memory ended.
+
+    ComfyUI's own name for them is plain Exception where torch has none: an interrupt, and every mistake, would be one.
+    """
+    ours, theirs = torch.cuda.OutOfMemoryError, mm.OOM_EXCEPTION
+    return (ours,) if theirs is Exception else tuple({ours, theirs})
+
+
+def make_room() -> None:
+    """Take every model off the device, other packs' too; what is needed next is loaded again when it is needed."""
+    mm.unload_all_models()
+    mm.soft_empty_cache()
+
+
 def choose_dtype(precision: str) -> torch.dtype:
     """Return the dtype of a precision; `auto` is what ComfyUI would choose for SD 1.5's UNet on this device."""
     if precision != "auto":

@@ -77,6 +77,9 @@ class LoadStylePipeline(io.ComfyNode):
 
         pipeline = load_pipeline(files, paths.tokenizer(), memory.choose_dtype(precision))
         pipeline.on_device = memory.on_device
+        pipeline.off_device = memory.off_device
+        pipeline.out_of_memory = memory.out_of_memory()
+        pipeline.make_room = memory.make_room
         pipeline.find_embedding = paths.find_embedding
         return io.NodeOutput(pipeline)
 

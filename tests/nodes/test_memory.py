@@ -1,0 +1,113 @@
+"""What ComfyUI's manager has on the device in each stage, with `meta` as the device and models of SD 1.5's sizes."""
+
+import importlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import published_layouts as layouts
+import pytest
+import torch
+from PIL import Image
+from style_pack.generation import sampler
+from style_pack.generation.conditioning import Reference
+from style_pack.generation.pipeline import Denoiser, StylePipeline, _add_ip_adapter, _load_tokenizer
+from style_pack.generation.settings import GenerationSettings
+from style_pack.model_files import identify
+from test_execute import Nodes, module
+from transformers import CLIPImageProcessor
+
+GB = 10**9
+SETTINGS = GenerationSettings("a castle", "", 1, 4, 5.0, "ddim", 512, 512)
+
+
+def sd15(folder: Path) -> StylePipeline:
+    """SD 1.5, its ControlNet, IP-Adapter and the 632 M image encoder, in fp16, as shapes without numbers."""
+    names = ("unet", "controlnet", "vae", "text_encoder", "vit-h")
+    unet, controlnet, vae, text, image = (layouts.meta_model(name, layouts.FULL).half() for name in names)
+    processor = CLIPImageProcessor()
+    _add_ip_adapter(unet, image, processor, identify(layouts.ip_adapter(folder / "ip.safetensors", layouts.FULL)))
+    denoiser = Denoiser(unet, controlnet).to("meta", torch.float16)
+    tokenizer = _load_tokenizer(layouts.TOKENIZER_FILES)
+    parts = {"denoiser": denoiser, "vae": vae, "text_encoder": text, "image_encoder": image}
+    for part in parts.values():
+        part.requires_grad_(False).eval()
+    return StylePipeline(
+        **parts, tokenizer=tokenizer, image_processor=processor, scheduler_config={}, reads_hidden_states=False
+    )
+
+
+class Card:
+    """Stands in for a GPU: counts what the manager has loaded, and how often it loaded each model."""
+
+    def __init__(self, comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+        self.mm: Any = importlib.import_module("comfy.model_management")
+        self.memory = module(comfy_nodes, "memory")
+        self.size, self.loads, self.stages = size, [], {}
+        device = torch.device("meta")
+        for name in ("get_torch_device", "unet_offload_device"):
+            monkeypatch.setattr(self.mm, name, lambda: device)
+        monkeypatch.setattr(self.mm, "get_free_memory", self.free)
+        monkeypatch.setattr(self.mm, "soft_empty_cache", lambda *args: None)
+        monkeypatch.setattr(self.mm, "current_loaded_models", [])
+        whole, patch = self.memory.WholeModelPatcher, self.memory.WholeModelPatcher.patch_model
+
+        def counted(patcher: Any, *args: Any, **kwargs: Any) -> Any:
+            self.loads.append(type(patcher.model).__name__)
+            return patch(patcher, *args, **kwargs)
+
+        monkeypatch.setattr(whole, "patch_model", counted)
+
+    def free(self, device: Any = None, torch_free_too: bool = False) -> Any:
+        left = self.size - sum(self.loaded().values())
+        return (left, 0) if torch_free_too else left
+
+    def loaded(self) -> dict[str, int]:
+        models = [loaded.model for loaded in self.mm.current_loaded_models]
+        return {type(patcher.model).__name__: patcher.model.model_loaded_weight_memory for patcher in models}
+
+    def during(self, stage: str, result: Any) -> Any:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            self.stages[stage] = self.loaded()
+            return result
+
+        return run
+
+
+def run(card: Card, pipeline: StylePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline.on_device, pipeline.off_device = card.memory.on_device, card.memory.off_device
+    pipeline.image_processor = lambda pictures, **kwargs: SimpleNamespace(pixel_values=torch.zeros(1, 3, 224, 224))
+    monkeypatch.setattr(pipeline.text_encoder, "forward", card.during("prompt", [torch.zeros(1, 77, 768)]))
+    seen = SimpleNamespace(image_embeds=torch.zeros(1, 1024))
+    monkeypatch.setattr(pipeline.image_encoder, "forward", card.during("reference", seen))
+    monkeypatch.setattr(sampler, "plan_steps", lambda *args, **kwargs: [])
+    monkeypatch.setattr(sampler, "denoise", card.during("sampling", torch.zeros(1, 4, 64, 64)))
+    pixels = SimpleNamespace(sample=torch.zeros(1, 3, 512, 512))
+    monkeypatch.setattr(pipeline.vae, "decode", card.during("decoding", pixels))
+    sampler.generate(pipeline, SETTINGS, None, [Reference(Image.new("RGB", (64, 64)))])
+
+
+@pytest.mark.parametrize("size", [15, 8, 6])
+def test_while_sampling_the_encoders_are_off_the_card_and_nothing_is_loaded_twice(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int
+) -> None:
+    card = Card(comfy_nodes, monkeypatch, size * GB)
+    pipeline = sd15(tmp_path)
+    run(card, pipeline, monkeypatch)
+    assert sorted(card.loads) == sorted(["CLIPTextModel", type(pipeline.image_encoder).__name__, "Denoiser",
+                                         "AutoencoderKL"])  # fmt: skip
+    assert card.stages["sampling"].keys() == {"Denoiser"}
+    assert 2.4 * GB < card.stages["sampling"]["Denoiser"] <= 3.2 * GB
+    assert card.stages["decoding"].keys() == {"Denoiser", "AutoencoderKL"}
+    run(card, pipeline, monkeypatch)
+    assert len(card.loads) == 4
+    assert sum(card.stages["sampling"].values()) <= 3.2 * GB
+
+
+def test_an_interrupt_is_never_taken_for_a_shortage_of_memory(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, mm = module(comfy_nodes, "memory"), importlib.import_module("comfy.model_management")
+    for theirs in (torch.cuda.OutOfMemoryError, Exception):
+        monkeypatch.setattr(mm, "OOM_EXCEPTION", theirs)
+        assert memory.out_of_memory() == (torch.cuda.OutOfMemoryError,)
