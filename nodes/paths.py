@@ -180,7 +180,19 @@ def _resolve_source(line: str) -> Path | str:
             f"source '{line}' lies outside ComfyUI's folders and the pack's styles, and this server listens on "
             f"{args.listen}: copy it into the input folder, or let the owner list it as allow_folders in {SETTINGS}."
         )
+    _refuse_links_out(path)
     return path
+
+
+def _refuse_links_out(folder: Path) -> None:
+    if _listens_on_loopback():
+        return
+    for file in folder.rglob("*"):
+        if file.is_symlink() and file.is_file() and not may_read(file.resolve()):
+            raise PermissionError(
+                f"source '{folder}' holds {file.name}, a link out of the folders that this server may read while it "
+                f"listens on {args.listen}: put the file itself there."
+            )
 
 
 def _may_fetch() -> bool:

@@ -44,3 +44,12 @@ def test_a_folder_that_the_owner_listed_is_read(paths: ModuleType, tmp_path: Pat
     (tmp_path / "settings.json").write_text('{"allow_folders": ["relative"]}')
     with pytest.raises(ValueError, match="write a list of absolute paths"):
         paths.resolve_sources("../elsewhere")
+
+
+def test_a_link_to_a_file_outside_is_refused_with_its_folder(paths: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "secret.png").write_bytes(b"x")
+    (tmp_path / "input" / "mine").mkdir()
+    assert paths.resolve_sources("mine") == [(tmp_path / "input" / "mine").resolve()]
+    (tmp_path / "input" / "mine" / "link.png").symlink_to(tmp_path / "elsewhere" / "secret.png")
+    with pytest.raises(PermissionError, match=r"holds link\.png, a link out of the folders"):
+        paths.resolve_sources("mine")
