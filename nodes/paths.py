@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import comfy
 import folder_paths
@@ -165,6 +166,8 @@ def resolve_sources(text: str) -> list[Path | str]:
 def _resolve_source(line: str) -> Path | str:
     if is_url(line):
         return check_url(line).geturl()
+    if line.startswith(("\\\\", "//")) and not _listens_on_loopback():  # a mere look would log in to that host
+        raise PermissionError(f"source '{line}' names another host, and this server listens on {args.listen}.")
     asked = Path(line).expanduser()
     roots = [Path(folder_paths.get_input_directory()), PACK]
     places = [asked] if asked.is_absolute() else [root / asked for root in roots]
@@ -175,29 +178,55 @@ def _resolve_source(line: str) -> Path | str:
     if not may_read(path):
         raise PermissionError(
             f"source '{line}' lies outside ComfyUI's folders and the pack's styles, and this server listens on "
-            f"{args.listen}: copy it into the input folder, or start ComfyUI without --listen."
+            f"{args.listen}: copy it into the input folder, or let the owner list it as allow_folders in {SETTINGS}."
         )
+    _refuse_links_out(path)
     return path
+
+
+def _refuse_links_out(folder: Path) -> None:
+    if _listens_on_loopback():
+        return
+    for file in folder.rglob("*"):
+        if file.is_symlink() and file.is_file() and not may_read(file.resolve()):
+            raise PermissionError(
+                f"source '{folder}' holds {file.name}, a link out of the folders that this server may read while it "
+                f"listens on {args.listen}: put the file itself there."
+            )
 
 
 def _may_fetch() -> bool:
     """A server that only this machine reaches fetches URLs; one on a network when its owner allowed it."""
+    return _listens_on_loopback() or _settings().get("allow_urls") is True
+
+
+def _settings() -> dict[str, Any]:
+    """Return what the owner wrote into settings.json; nothing where there is no such file."""
     file = Path(_system_user_directory()) / SETTINGS
-    if _listens_on_loopback() or not file.is_file():
-        return _listens_on_loopback()
+    if not file.is_file():
+        return {}
     try:
-        return json.loads(file.read_text(encoding="utf-8")).get("allow_urls") is True
+        return dict(json.loads(file.read_text(encoding="utf-8")).items())
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{file} is not valid JSON with an object: {error}") from error
 
 
 def may_read(path: Path) -> bool:
-    """A server that only this machine reaches reads any folder; one on a network ComfyUI's and the pack's alone."""
+    """A server that only this machine reaches reads any folder; one on a network ComfyUI's, the pack's, the owner's."""
     if _listens_on_loopback():
         return True
     roots = [folder_paths.get_input_directory(), folder_paths.get_output_directory(), folder_paths.get_temp_directory()]
-    roots += [folder_paths.get_user_directory(), str(PACK / "styles")]
+    roots += [folder_paths.get_user_directory(), str(PACK / "styles"), *_owners_folders()]
     return any(path.is_relative_to(Path(root).resolve()) for root in roots)
+
+
+def _owners_folders() -> list[str]:
+    folders = _settings().get("allow_folders", [])
+    if not isinstance(folders, list) or not all(
+        isinstance(folder, str) and Path(folder).is_absolute() for folder in folders
+    ):
+        raise ValueError(f"allow_folders in {SETTINGS} is {folders!r}: write a list of absolute paths.")
+    return folders
 
 
 def _listens_on_loopback() -> bool:
