@@ -14,12 +14,13 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from pack import MODELS, ROOT, import_pack
@@ -27,6 +28,7 @@ from PIL import Image
 
 import_pack()
 from studio_set import LABELS, Asked, draw_studio, queries_by_picture, queries_by_words  # noqa: E402
+from style_pack.retrieval import fusion  # noqa: E402
 from style_pack.retrieval.encoder import StyleEncoder  # noqa: E402
 from style_pack.retrieval.ingest import ingest  # noqa: E402
 from style_pack.retrieval.reader import content_id  # noqa: E402
@@ -40,9 +42,10 @@ TEXT_STRATEGIES = ("semantic", "keyword", "hybrid")
 MIN_SCORE = 0.99  # what docs/retrieval.md advises, chosen with --choose
 THRESHOLDS = (0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
 DEPTH = 20  # how far down the first right match is looked for
-POOL = 64  # of each ranking, what is fused
-CONSTANTS = (1, 2, 3, 5, 10, 20, 60)  # of reciprocal rank fusion
-WEIGHTS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 1000.0)  # of keyword, semantic having 1
+PER_LABEL = 8  # prompts
+CHOSEN_BY = 40  # prompts a label that weights are chosen by: weights differ by a few in a thousand
+COVERAGES = (0, 1, 2, 3)  # the exponent; 0: BM25 alone
+WEIGHTS = (0.25, 0.5, 0.75, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # of words
 
 
 class Remembering(StyleEncoder):
@@ -115,8 +118,8 @@ def studio_library(encoder: StyleEncoder, place: Path, choose: bool) -> Library:
 
 def _questions(labels: tuple[tuple[str, str], ...], choose: bool) -> tuple[list[Asked], list[Asked]]:
     if choose:
-        return queries_by_words(labels, TEMPLATES, "{mood}, {text}", 8, seed=3), []
-    by_words = queries_by_words(labels, HELD_OUT_TEMPLATES, "{text}, {mood}", 8, seed=8)
+        return queries_by_words(labels, TEMPLATES, "{mood}, {text}", CHOSEN_BY, seed=3), []
+    by_words = queries_by_words(labels, HELD_OUT_TEMPLATES, "{text}, {mood}", PER_LABEL, seed=8)
     return by_words, queries_by_picture(labels, 2)
 
 
@@ -178,31 +181,21 @@ def _no_match(pairs: Sequence[tuple[bool, int]], number: int) -> dict[str, float
 
 
 def choose(library: Library, encoder: StyleEncoder) -> dict[str, Any]:
-    """MRR of the fusion for each constant (rows) and weight of keyword (columns), and "no match" at each threshold."""
-    rankings = [
-        [
-            [match.record.file for match in search(library.store, encoder, StyleQuery(one.text, strategy, POOL))]
-            for strategy in ("semantic", "keyword")
-        ]
-        for one in library.asked
-    ]
+    """How hybrid does for each exponent of coverage and weight of words, and "no match" at each threshold."""
 
-    def mrr(constant: int, weight: float) -> float:
-        ranks = []
-        for one, (semantic, keyword) in zip(library.asked, rankings, strict=True):
-            fused: dict[str, float] = {}
-            for order, share in ((semantic, 1.0), (keyword, weight)):
-                for rank, file in enumerate(order, 1):
-                    fused[file] = fused.get(file, 0.0) + share / (constant + rank)
-            order = sorted(fused, key=lambda file: -fused[file])
-            ranks.append(next((n for n, file in enumerate(order, 1) if library.is_right(one, file)), 0))
-        return measures(ranks)["mrr"]
+    def found(strategy: str) -> dict[str, float]:
+        return measures(ranks_of_right(library, encoder, strategy, library.asked))
 
+    by_constants = {}
+    for coverage in COVERAGES:
+        for weight in WEIGHTS:
+            with patch.multiple(fusion, COVERAGE=coverage, KEYWORD=weight):
+                by_constants[f"coverage {coverage}, weight {weight:g}"] = found("hybrid")
+    few = replace(library, asked=library.asked[:: CHOSEN_BY // PER_LABEL])
     return {
-        "mrr_by_constant_and_weight": {k: {weight: mrr(k, weight) for weight in WEIGHTS} for k in CONSTANTS},
-        "no_match_by_min_score": dict(
-            zip(THRESHOLDS, abstentions(library, encoder, "hybrid", THRESHOLDS), strict=True)
-        ),
+        "alone": {strategy: found(strategy) for strategy in ("semantic", "keyword")},
+        "hybrid": by_constants,
+        "no_match_by_min_score": dict(zip(THRESHOLDS, abstentions(few, encoder, "hybrid", THRESHOLDS), strict=True)),
     }
 
 

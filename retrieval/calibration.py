@@ -44,6 +44,14 @@ def measure_background(store: StyleStore, encoder: StyleEncoder) -> dict[str, li
     return {kind: [float(c[unrelated].mean()), float(c[unrelated].std())] for kind, c in pairs.items()}
 
 
+def standing(cosines: np.ndarray, background: list[float] | None) -> np.ndarray:
+    """Return by how many deviations cosines lie above the unrelated ones; themselves when that is not known."""
+    if not background or background[1] <= 0:
+        return cosines
+    mean, deviation = background
+    return (cosines - mean) / deviation
+
+
 def score(cosine: float, background: list[float] | None) -> float:
     """Return the score, 0..1. Without a background (a single picture) the cosine's own place in -1..1 has to serve."""
     if not background or background[1] <= 0:

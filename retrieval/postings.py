@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,8 @@ class Postings:
 
     @classmethod
     def load(cls, folder: Path) -> Postings:
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+        # as plain arrays over the mapped files: taking parts of a memmap costs several times as much
+        arrays = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS}
         return cls(json.loads((folder / _VALUES).read_text(encoding="utf-8")), arrays)
 
     def passing(self, filter: Filter) -> np.ndarray:
@@ -110,6 +112,10 @@ class Postings:
             at = at[self._names[at + place] == letter]
         return np.searchsorted(self._name_ends, at, side="right")
 
+    @cached_property
+    def total_length(self) -> int:
+        return int(self.lengths.sum())
+
     def holding(self, word: str) -> tuple[np.ndarray, np.ndarray]:
         """Return (rows, counts) of a word."""
         number = self._values.get("word", {}).get(word)
@@ -122,14 +128,50 @@ class Postings:
 
 def bm25(parts: Sequence[Postings], words: Sequence[str]) -> list[np.ndarray]:
     """Return a row's BM25 score, (N,) float64 a part, with the statistics of all parts together."""
-    total = sum(len(part.lengths) for part in parts)
-    mean = max(sum(float(part.lengths.sum()) for part in parts) / max(total, 1), 1e-9)
+    mean = _mean_length(parts)
     scores = [np.zeros(len(part.lengths)) for part in parts]
+    for weight, held in _weighed(parts, words):
+        for part, score, (rows, counts) in zip(parts, scores, held, strict=True):
+            score[rows] += weight * _saturated(counts, part.lengths[rows], mean)
+    return scores
+
+
+def matched(
+    parts: Sequence[Postings], words: Sequence[str], rows: Sequence[np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return, a part, some rows' (BM25 score, share of the words' weight that they hold), each (M,) float64.
+
+    A word weighs its inverse document frequency, also when no row holds it: rare words say most. rows: (M,) a part.
+    """
+    mean, whole = _mean_length(parts), 0.0
+    found = [(np.zeros(len(its)), np.zeros(len(its))) for its in rows]
+    for weight, held in _weighed(parts, words):
+        whole += weight
+        for part, its, (score, share), (holding, counts) in zip(parts, rows, found, held, strict=True):
+            if len(holding):
+                at = np.searchsorted(holding, its.astype(holding.dtype)).clip(max=len(holding) - 1)
+                count = np.where(holding[at] == its, counts[at], 0)
+                score += weight * _saturated(count, part.lengths[its], mean)
+                share += weight * (count > 0)
+    return [(score, share / (whole or 1.0)) for score, share in found]
+
+
+def _weighed(
+    parts: Sequence[Postings], words: Sequence[str]
+) -> Iterator[tuple[float, list[tuple[np.ndarray, np.ndarray]]]]:
+    """Yield each word's inverse document frequency in all parts together, and what `holding` gives a part."""
+    total = sum(len(part.lengths) for part in parts)
     for word in words:
         held = [part.holding(word) for part in parts]
         known = sum(len(rows) for rows, _ in held)
-        weight = np.log1p((total - known + 0.5) / (known + 0.5))
-        for part, score, (rows, counts) in zip(parts, scores, held, strict=True):
-            length = 1 - _B + _B * part.lengths[rows] / mean
-            score[rows] += weight * counts * (_K1 + 1) / (counts + _K1 * length)
-    return scores
+        yield float(np.log1p((total - known + 0.5) / (known + 0.5))), held
+
+
+def _mean_length(parts: Sequence[Postings]) -> float:
+    total = sum(len(part.lengths) for part in parts)
+    return max(sum(part.total_length for part in parts) / max(total, 1), 1e-9)
+
+
+def _saturated(counts: np.ndarray, lengths: np.ndarray, mean: float) -> np.ndarray:
+    """How much a word's count says, 0 to k1 + 1, in a text of this length."""
+    return counts * (_K1 + 1) / (counts + _K1 * (1 - _B + _B * lengths / mean))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from .calibration import score
+from . import fusion
+from .calibration import score, standing
 from .captions import CaptionTable
 from .encoder import StyleEncoder
 from .filters import Filter, parse_filter
@@ -16,20 +17,10 @@ from .postings import words_of
 from .records import NoMatch, RunnerUp, StyleMatch, StyleMatches
 from .sentences import SentenceEncoder
 from .store import StyleStore
-from .view import View
+from .view import Seen, View
 
 STRATEGIES = ("hybrid", "semantic", "keyword", "image")
 
-# Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009): the sum of weight / (k + rank) over strategies.
-# With their k of 60 and equal weights, a picture of the right scene in the wrong style, which shares a word with the
-# prompt, beats the right style: 74 % of 280 prompts found theirs in the starter library. These values, chosen on
-# wordings that the bundled encoder was trained with, find 96 % of the others: more than either strategy alone.
-_FUSION = 5
-_WEIGHTS = {"semantic": 1.0, "image": 1.0, "keyword": 0.25, "caption": 0.25}
-# A prompt whose words CLIP has hardly met is better understood by the sentence encoder, and by it alone: then captions
-# count more than pictures. Both numbers chosen as above, with wordings of words that the bundled encoder never saw.
-_UNFAMILIAR = 0.75  # share of the prompt's words that CLIP's tokenizer breaks into pieces
-_CAPTION_FIRST = 1.25
 _POOL = 64  # candidates that fusion and diversity choose among, at least
 
 Ranks = dict[str, dict[str, int]]  # strategy -> id -> rank from 1
@@ -94,12 +85,12 @@ class _Vectors:
         self.asked = encoder.encode_texts([query.prompt])[0] if by_picture is None else by_picture
         self.avoid = encoder.encode_texts([query.avoid])[0] if query.avoid.strip() else None
         self.captions: CaptionTable | None = None
-        self.weights = _WEIGHTS
+        self.caption_weight = fusion.CAPTION
         if captions and query.strategy == "hybrid" and not query.pinned:
             self.captions = store.captions(captions.identity)
             self.sentence = captions.encode_texts([query.prompt])[0]
-            if encoder.share_unfamiliar(words_of(query.prompt)) >= _UNFAMILIAR:
-                self.weights = {**_WEIGHTS, "caption": _CAPTION_FIRST}
+            if encoder.share_unfamiliar(words_of(query.prompt)) >= fusion.UNFAMILIAR:
+                self.caption_weight = fusion.CAPTION_FIRST
 
 
 class _Search:
@@ -120,7 +111,10 @@ class _Search:
         self._vectors = vectors
         self._allowed = view.passing(wanted)
         self._by_image = query.strategy == "image"
+        self._backgrounds = background
         self._background = background.get("image" if self._by_image else "text")
+        self._words = sorted(set(words_of(query.prompt)))
+        self._seen: Seen = {}  # what the rankings found
 
     def run(self) -> StyleMatches:
         if self._query.pinned:
@@ -128,7 +122,7 @@ class _Search:
         rankings = self._rankings()
         ranks = {name: {id: place for place, id in enumerate(order, 1)} for name, order in rankings.items()}
         strategy = self._query.strategy
-        fused = _fuse(rankings if strategy == "hybrid" else {strategy: rankings[strategy]}, self._vectors.weights)
+        fused = self._fused() if strategy == "hybrid" else fusion.by_rank(rankings[strategy])
         reaching, below = self._reaching(list(fused)[: max(_POOL, self._query.top_k + 1)])
         if not reaching:
             return StyleMatches(nothing=self._nothing(below, ranks))
@@ -163,24 +157,40 @@ class _Search:
         """Return strategy -> ids, best first, of every strategy that this query can have."""
         if self._by_image:
             return {"image": self._nearest(self._vectors.asked)}
-        words = sorted(set(words_of(self._query.prompt)))
         rankings = {
             "semantic": self._nearest(self._vectors.asked),
-            "keyword": self._view.by_words(words, _POOL, self._allowed),
+            "keyword": self._view.by_words(self._words, _POOL, self._allowed, self._seen),
         }
         if self._vectors.image is not None:
             rankings["image"] = self._nearest(self._vectors.image)
         if self._vectors.captions is not None:
-            found = self._view.by_caption(self._vectors.sentence, self._vectors.captions, _POOL, self._allowed)
+            found = self._view.by_caption(
+                self._vectors.sentence, self._vectors.captions, _POOL, self._allowed, self._seen
+            )
             rankings["caption"] = found
         return rankings
+
+    def _fused(self) -> dict[str, float]:
+        """Return id -> how far it stands out in all that hybrid compares, best first, of what some ranking has."""
+        seen = sorted(self._seen.items(), key=lambda pair: pair[1])
+        rows = np.array([row for _, row in seen], dtype=np.int64)
+        vectors = self._vectors
+        unwanted = 0.0 if vectors.avoid is None else self._view.cosines(vectors.avoid, rows)
+        values = standing(self._view.cosines(vectors.asked, rows) - unwanted, self._background)
+        values = values + fusion.by_words(*self._view.matched(self._words, rows))
+        if vectors.image is not None:
+            cosines = self._view.cosines(vectors.image, rows) - unwanted
+            values += standing(cosines, self._backgrounds.get("image"))
+        if vectors.captions is not None:
+            values += vectors.caption_weight * vectors.captions.standing(vectors.sentence, self._view.keys(rows))
+        return fusion.ordered([id for id, _ in seen], values)
 
     def _nearest(self, vector: np.ndarray) -> list[str]:
         """Rank by cosine, less the cosine with what is to be avoided."""
         chosen_as_ranked = self._query.strategy in ("semantic", "image") and not self._query.diversity
         alone = chosen_as_ranked and self._vectors.avoid is None
         count = self._query.top_k + 1 if alone else max(_POOL, 4 * self._query.top_k)
-        found = self._view.nearest(vector, count, self._allowed)
+        found = self._view.nearest(vector, count, self._allowed, self._seen)
         if self._vectors.avoid is not None and found:
             unwanted = self._store.vectors([id for id, _ in found]) @ self._vectors.avoid
             found = [(id, cosine - float(a)) for (id, cosine), a in zip(found, unwanted, strict=True)]
@@ -231,12 +241,3 @@ def _with_runner_up(match: StyleMatch, after: StyleMatch | None) -> StyleMatch:
         return match
     runner_up = RunnerUp(after.record.id, after.record.name, after.score, match.score - after.score)
     return replace(match, runner_up=runner_up)
-
-
-def _fuse(rankings: dict[str, list[str]], weights: dict[str, float]) -> dict[str, float]:
-    """Return id -> fused score, best first; ties break by id."""
-    fused: dict[str, float] = {}
-    for strategy, order in rankings.items():
-        for place, id in enumerate(order, 1):
-            fused[id] = fused.get(id, 0.0) + weights[strategy] / (_FUSION + place)
-    return dict(sorted(fused.items(), key=lambda pair: (-pair[1], pair[0])))

@@ -12,8 +12,10 @@ import numpy as np
 from .captions import CaptionTable
 from .filters import Filter
 from .index import StyleIndex
-from .postings import bm25
+from .postings import bm25, matched
 from .segment import Row, Segment
+
+Seen = dict[str, int]  # id -> row
 
 _EXACT = 8192  # so many dot products of 512 numbers take about as long as one search of a graph of 100,000
 _WIDEST = 2048  # candidates; beyond, a graph is slower than a look at every row
@@ -25,7 +27,7 @@ _DIGITS = 6  # of a cosine: how far two ways to add up the same products agree
 class View:
     """segments: the snapshot first, where there is one. index: finds the snapshot's rows, except `lost` ones.
 
-    A row is counted through all segments.
+    A row is counted through all segments. Searches take `seen`, and put the row of each id that they find into it.
     """
 
     def __init__(
@@ -74,7 +76,9 @@ class View:
         pairs = zip(self._segments, self._alive, strict=True)
         return self._join([alive & segment.postings.passing(filter) for segment, alive in pairs])
 
-    def nearest(self, vector: np.ndarray, count: int, allowed: np.ndarray) -> list[tuple[str, float]]:
+    def nearest(
+        self, vector: np.ndarray, count: int, allowed: np.ndarray, seen: Seen | None = None
+    ) -> list[tuple[str, float]]:
         """Return (id, cosine) of the nearest allowed rows to a unit vector, best first; ties break by id."""
         total = int(allowed.sum())
         count = min(count, total)
@@ -83,22 +87,34 @@ class View:
         rows = self._candidates(vector, count, allowed, total)
         if len(rows) < count:
             rows = np.flatnonzero(allowed)
-        return self._best(rows, self._cosines(vector, rows), count)
+        return self._best(rows, self.cosines(vector, rows), count, seen)
 
-    def by_words(self, words: Sequence[str], count: int, allowed: np.ndarray) -> list[str]:
+    def by_words(self, words: Sequence[str], count: int, allowed: np.ndarray, seen: Seen | None = None) -> list[str]:
         """Return the ids of allowed rows that hold a word, best BM25 first; ties break by id."""
         if not self._segments:
             return []
         scores = self._join(bm25([segment.postings for segment in self._segments], words))
         rows = np.flatnonzero((scores > 0) & allowed)
-        return [id for id, _ in self._best(rows, scores[rows], min(count, len(rows)))]
+        return [id for id, _ in self._best(rows, scores[rows], min(count, len(rows)), seen)]
 
-    def by_caption(self, vector: np.ndarray, captions: CaptionTable, count: int, allowed: np.ndarray) -> list[str]:
+    def keys(self, rows: np.ndarray) -> np.ndarray:
+        """Return the keys, ascending, of ascending rows."""
+        pairs = zip(self._segments, self._by_segment(rows), strict=True)
+        return self._join([segment.keys[here] for segment, here in pairs])
+
+    def matched(self, words: Sequence[str], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (BM25 score, share of the words' weight that it holds) of ascending rows: see `postings.matched`."""
+        pairs = matched([segment.postings for segment in self._segments], words, self._by_segment(rows))
+        return self._join([score for score, _ in pairs]), self._join([share for _, share in pairs])
+
+    def by_caption(
+        self, vector: np.ndarray, captions: CaptionTable, count: int, allowed: np.ndarray, seen: Seen | None = None
+    ) -> list[str]:
         """Return the ids of the allowed rows whose captions are nearest to a unit vector; ties break by id."""
         places = self._join([captions.places(segment.keys) for segment in self._segments])
         rows = np.flatnonzero(allowed & (places >= 0))
         cosines = captions.cosines(vector, places[rows]) if len(rows) else np.zeros(0)
-        return [id for id, _ in self._best(rows, cosines, min(count, len(rows)))]
+        return [id for id, _ in self._best(rows, cosines, min(count, len(rows)), seen)]
 
     def ids(self, allowed: np.ndarray) -> list[str]:
         """Return the ids of the rows of a mask, as `passing` gives it."""
@@ -119,31 +135,35 @@ class View:
         rows = np.unique(rows)
         return rows[allowed[rows]]
 
-    def _cosines(self, vector: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """rows: ascending."""
-        found, start = [], 0
-        for segment in self._segments:
-            here = rows[(rows >= start) & (rows < start + len(segment))] - start
+    def cosines(self, vector: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the cosines of ascending rows with a unit vector."""
+        found = []
+        for segment, here in zip(self._segments, self._by_segment(rows), strict=True):
             many = len(here) > _MANY * len(segment)
             found.append((segment.vectors @ vector)[here] if many else segment.vectors[here] @ vector)
-            start += len(segment)
         return self._join(found)
 
-    def _best(self, rows: np.ndarray, scores: np.ndarray, count: int) -> list[tuple[str, float]]:
+    def _best(self, rows: np.ndarray, scores: np.ndarray, count: int, seen: Seen | None) -> list[tuple[str, float]]:
         if len(rows) > count > 0:  # what ties with the last one stays, for ids to decide
             near = scores >= np.partition(scores, -count)[-count] - 10.0**-_DIGITS
             rows, scores = rows[near], scores[near]
         ids = self._ids(rows)
         order = np.lexsort((ids, -scores.round(_DIGITS)))[:count]
-        return [(id.decode(), score) for id, score in zip(ids[order].tolist(), scores[order].tolist(), strict=True)]
+        best = [id.decode() for id in ids[order].tolist()]
+        if seen is not None:
+            seen.update(zip(best, rows[order].tolist(), strict=True))
+        return list(zip(best, scores[order].tolist(), strict=True))
 
     def _ids(self, rows: np.ndarray) -> np.ndarray:
         """rows: ascending."""
-        found, start = [], 0
-        for segment in self._segments:
-            found.append(segment.ids[rows[(rows >= start) & (rows < start + len(segment))] - start])
-            start += len(segment)
-        return self._join(found)
+        pairs = zip(self._segments, self._by_segment(rows), strict=True)
+        return self._join([segment.ids[here] for segment, here in pairs])
+
+    def _by_segment(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Part ascending rows by segment, each part counted from its segment's first."""
+        starts = np.cumsum([0, *map(len, self._segments)])
+        cuts = np.searchsorted(rows, starts)
+        return [rows[a:b] - start for a, b, start in zip(cuts[:-1], cuts[1:], starts[:-1], strict=True)]
 
     def _append(self, segment: Segment, alive: np.ndarray) -> None:
         self._segments.append(segment)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import ColourEncoder
-from style_pack.retrieval.captions import caption_text, encode_captions
+from style_pack.retrieval.captions import CaptionTable, caption_text, encode_captions
 from style_pack.retrieval.encoder import StyleEncoder
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.search import StyleQuery, search
@@ -58,13 +58,29 @@ def test_captions_find_what_the_encoder_has_no_word_for(filled: StyleStore) -> N
     assert encode_captions(filled, topics) == 5
     matches = {m.record.name: m for m in search(filled, ColoursInWords(), StyleQuery("sea", top_k=5), topics)}
     assert matches["cool/blue"].ranks["caption"] == 1  # "a blue lake at dusk"
-    by_rank = {name: 1 / (5 + m.ranks["semantic"]) + 1.25 / (5 + m.ranks["caption"]) for name, m in matches.items()}
-    assert list(matches) == sorted(matches, key=lambda name: -by_rank[name])
+    assert filled.origin is not None
+    mean, deviation = filled.origin.background["text"]
+    texts = topics.encode_texts([caption_text(match.record) for match in matches.values()])
+    captions = texts @ topics.encode_texts(["sea"])[0]
+    captions = (captions - captions.mean()) / captions.std()
+    pictures = [(match.cosine - mean) / deviation for match in matches.values()]
+    values = np.array(pictures) + 6 * captions
+    assert values.tolist() == sorted(values.tolist(), reverse=True)
     without = search(filled, ColoursInWords(), StyleQuery("sea", top_k=5))
     assert all("caption" not in match.ranks for match in without)
     assert list(matches).index("cool/blue") < [match.record.name for match in without].index("cool/blue")
     assert "cool/blue" not in names(filled, "sea", topics, filter="-name:blue")
     assert names(filled, "red", topics)[0] == "warm/red"  # a word it knows: pictures decide
+
+
+def test_a_caption_stands_out_by_deviations_of_all_captions() -> None:
+    table = CaptionTable(("made", 0))
+    assert table.standing(np.array([1, 0], np.float32), np.array([4])).tolist() == [0]
+    rows = np.array([[1, 0], [0, 1], [0, 1], [0, 1]], dtype="<f4")
+    table.extend([(number, 10 + number, row.tobytes()) for number, row in enumerate(rows)])
+    found = table.standing(np.array([1, 0], np.float32), np.array([5, 10, 12]))  # cosines 1, 0, 0, 0
+    assert found.tolist() == pytest.approx([0, 0.75 / np.sqrt(3 / 16), -0.25 / np.sqrt(3 / 16)])
+    assert table.standing(np.array([0, 0], np.float32), np.array([10])).tolist() == [0]
 
 
 def test_only_what_is_new_or_described_anew_is_encoded(

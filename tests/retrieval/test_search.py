@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from fakes import ColourEncoder
 from PIL import Image
-from style_pack.retrieval.calibration import score
+from style_pack.retrieval import fusion
+from style_pack.retrieval.calibration import score, standing
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.search import StyleQuery, _fuse, search
+from style_pack.retrieval.postings import Postings, bm25, matched
+from style_pack.retrieval.records import StyleRecord
+from style_pack.retrieval.search import StyleQuery, search
 from style_pack.retrieval.store import StyleStore
 
 
@@ -144,11 +147,80 @@ def test_the_background_is_measured_on_pairs_that_do_not_belong_together(
     assert filled.origin.background["text"] == pytest.approx([np.mean(cosines), np.std(cosines)], abs=1e-5)
 
 
-def test_hybrid_sums_weighted_reciprocal_ranks() -> None:
-    rankings = {"semantic": ["a", "b", "c"], "keyword": ["c", "b"], "image": ["b"]}
-    fused = _fuse(rankings, {"semantic": 1.0, "image": 1.0, "keyword": 0.25})
-    assert fused == pytest.approx({"b": 1 / 7 + 0.25 / 7 + 1 / 6, "a": 1 / 6, "c": 1 / 8 + 0.25 / 6}, abs=1e-12)
-    assert list(fused) == ["b", "a", "c"]
+def test_words_count_by_bm25_and_the_square_of_the_share_that_they_cover() -> None:
+    values = fusion.by_words(np.array([2.0, 2.0, 4.0, 0.0]), np.array([1.0, 0.5, 0.25, 0.0]))
+    assert values.tolist() == [3 * 2 * 1, 3 * 2 / 4, 3 * 4 / 16, 0]
+
+
+def test_a_fused_order_breaks_ties_by_id_and_a_single_strategy_keeps_its_own() -> None:
+    assert list(fusion.ordered(["b", "c", "a"], np.array([1.5, 2.0, 1.50001]))) == ["c", "a", "b"]
+    assert fusion.by_rank(["b", "a"]) == {"b": 1 / 6, "a": 1 / 7}
+
+
+def test_standing_is_counted_in_deviations_of_unrelated_pairs() -> None:
+    assert standing(np.array([0.2, 0.3, 0.1]), [0.2, 0.05]).tolist() == pytest.approx([0, 2, -2])
+    assert standing(np.array([0.2]), None).tolist() == [0.2]
+    assert standing(np.array([0.2]), [0.1, 0.0]).tolist() == [0.2]
+
+
+def test_a_text_covers_the_weight_of_its_words_and_rare_words_weigh_most(store: StyleStore) -> None:
+    names = ["red", "red lake"]
+    records = [
+        StyleRecord(str(n) * 64, name, "", (), "", 8, 8, {f"/s/{n}.png": [1, 1, 1]}) for n, name in enumerate(names)
+    ]
+    red, lake, sky = np.log(1 + 0.5 / 2.5), np.log(1 + 1.5 / 1.5), np.log(1 + 2.5 / 0.5)  # in 2, 1 and 0 of 2 texts
+    expected = [
+        (red * 2.5 / (1 + 1.5 * (0.25 + 0.75 * 1 / 1.5)), red / (red + lake + sky)),
+        ((red + lake) * 2.5 / (1 + 1.5 * (0.25 + 0.75 * 2 / 1.5)), (red + lake) / (red + lake + sky)),
+    ]
+    whole, halves = Postings.build(records), [Postings.build([record]) for record in records]
+    words, row = ["lake", "red", "sky"], np.array([0])
+    [(scores, shares)] = matched([whole], words, [np.array([0, 1])])
+    assert list(zip(scores, shares, strict=True)) == [pytest.approx(pair) for pair in expected]
+    assert scores.tolist() == pytest.approx(bm25([whole], words)[0].tolist())
+    parts = matched(halves, words, [row, row])
+    assert [(score[0], share[0]) for score, share in parts] == [pytest.approx(pair) for pair in expected]
+    assert matched([whole], [], [row])[0][1].tolist() == [0]
+
+
+def test_words_decide_where_they_cover_much_of_the_prompt_and_pictures_where_not(
+    filled: StyleStore, encoder: ColourEncoder
+) -> None:
+    lake = search(filled, encoder, StyleQuery("grey lake dusk", top_k=5))
+    assert lake[0].record.name == "cool/blue"  # "a blue lake at dusk"
+    assert lake[0].ranks == {"semantic": 5, "keyword": 1}
+    assert found(filled, encoder, "grey tower bridge castle garden lake")[0] == "plain/grey"
+
+
+@pytest.mark.parametrize("options", [{}, {"image": Image.new("RGB", (4, 4), "blue")}, {"avoid": "blue"}])
+def test_hybrid_adds_standings_and_what_words_cover(filled: StyleStore, encoder: ColourEncoder, options: dict) -> None:
+    assert filled.origin is not None
+    prompt, background = "red lake dusk", filled.origin.background
+    matches = search(filled, encoder, StyleQuery(prompt, top_k=5, **options))
+    with filled.reading() as view:
+        ids = view.ids(view.passing())
+        scores, shares = view.matched(["dusk", "lake", "red"], np.arange(5))
+    vectors = filled.vectors(ids)
+    unwanted = vectors @ encoder.encode_texts(["blue"])[0] if "avoid" in options else 0
+    values = standing(vectors @ encoder.encode_texts([prompt])[0] - unwanted, background["text"])
+    if "image" in options:
+        values = values + standing(vectors @ encoder.encode_images([options["image"]])[0], background["image"])
+    values = values + 3 * scores * shares**2
+    by_hand = dict(zip(ids, values, strict=True))
+    assert [match.record.id for match in matches] == sorted(by_hand, key=lambda id: (-round(by_hand[id], 4), id))
+
+
+def test_a_view_says_in_which_row_it_saw_what_it_found(filled: StyleStore, encoder: ColourEncoder) -> None:
+    asked, seen = encoder.encode_texts(["red"])[0], {}
+    with filled.reading() as view:
+        every = view.passing()
+        ids = view.ids(every)
+        found = view.nearest(asked, 3, every, seen)
+        assert seen == {id: ids.index(id) for id, _ in found}
+        [lake] = view.by_words(["lake"], 3, every, seen)
+        assert seen[lake] == ids.index(lake)
+        rows = np.array(sorted(seen.values()))
+        assert view.cosines(asked, rows) == pytest.approx(filled.vectors([ids[row] for row in rows]) @ asked, abs=1e-6)
 
 
 def test_a_match_names_the_runner_up_and_its_margin(filled: StyleStore, encoder: ColourEncoder) -> None:
