@@ -66,7 +66,12 @@ def test_a_search_gives_what_the_node_gives(comfy_server: ComfyServer, base: str
     of_route = call(comfy_server, "GET", f"{base}/search?q={quote(prompt)}&top_k=3").json["matches"]
     assert [match["id"] for match in of_route] == [match["id"] for match in of_node]
     assert of_route == of_node
-    assert set(of_route[0]["ranks"]) == {"semantic", "keyword"}
+    ranks = {match["caption"]: match["ranks"] for match in of_route}
+    assert {caption: set(ranked) for caption, ranked in ranks.items()} == {
+        "a harbour as a blueprint": {"semantic", "keyword"},
+        "a house in ink": {"semantic", "keyword"},
+        "a cat in stained glass": {"semantic"},
+    }
 
 
 def test_a_picture_comes_back_as_it_was_sent(comfy_server: ComfyServer, base: str) -> None:
