@@ -177,10 +177,10 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
         watch = _MemoryWatch()
         result = generate(pipeline, settings, edges, styles, _step_callback(settings, watch))
         info = _describe(pipeline, result.settings, edges) | {"references": describe_references(references, pictures)}
+        info |= {"memory_steps": result.memory_steps, "decoded_in": result.decoded_in}
         if cls.hidden.extra_pnginfo is not None:  # SaveImage writes each of its entries into the PNG
             cls.hidden.extra_pnginfo["style_rag"] = info
-        info = info | {"seconds": result.seconds, "memory_steps": result.memory_steps, "decoded_in": result.decoded_in}
-        info |= {"peak_memory_bytes": watch.peak, "device": watch.device.type}
+        info = info | {"seconds": result.seconds, "peak_memory_bytes": watch.peak, "device": watch.device.type}
         return io.NodeOutput(result.images, json.dumps(info, ensure_ascii=False, indent=1))
 
 

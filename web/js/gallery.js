@@ -109,7 +109,8 @@ export class Gallery {
   async choose(name) {
     if (name !== this.shown) {
       this.details.hide();
-      this.clear(); // what still comes of the old one must not be drawn as the new one's
+      this.forget(); // what still comes of the old one must not be drawn as the new one's
+      this.grid.reset(0);
       if (this.shown !== NEW) this.adding.forget();
     }
     this.shown = this.base.value = name;
@@ -143,11 +144,6 @@ export class Gallery {
     this.asked = new AbortController();
     this.pages.clear();
     this.matches = null;
-  }
-
-  clear() {
-    this.forget();
-    this.grid.reset(0);
   }
 
   // Shows what the search and the filters ask for, from the start.
