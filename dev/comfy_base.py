@@ -12,7 +12,7 @@ from places import ROOT, comfyui_path
 
 FOLDERS = ("custom_nodes", "input", "output", "temp", "models", "user/default/workflows", "user/default/subgraphs")
 PACK_NAME = "style-rag"
-NOT_COPIED = (".git", ".venv", ".comfyui", "output", "__pycache__")
+NOT_COPIED = (".git", ".venv", ".comfyui", ".clients", "output", "__pycache__")
 
 
 def prepare_base(base: Path, packs: Mapping[str, Path] | None = None) -> None:
