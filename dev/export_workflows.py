@@ -1,4 +1,4 @@
-"""Writes workflows/: the editor form, the API form and the thumbnail of each, by ComfyUI's own front end.
+"""Writes workflows/ (editor form, API form, thumbnail) and the blueprint of subgraphs/, by ComfyUI's own front end.
 
     .venv/bin/python dev/export_workflows.py
 
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from blueprint import FILE, export_blueprint
 from comfy_client import ComfyError, Json
 from comfy_page import BrowserMissing, ComfyPage, open_browser
 from comfyui import ComfyServer
@@ -21,7 +22,7 @@ from graph_layout import Layout
 from PIL import Image
 from places import ROOT
 from progress import say
-from workflow_layouts import LAYOUTS
+from workflow_layouts import LAYOUTS, QUICKSTART
 from workflow_thumbnails import RESULTS, fit
 
 WORKFLOWS = ROOT / "workflows"
@@ -55,6 +56,8 @@ def main() -> int:
                     picture = graph_picture(server, page, layout)
                 picture.save(WORKFLOWS / f"{layout.name}.jpg", quality=88)
                 say(f"workflows/{layout.name}: .json, .jpg and api/{layout.name}.json are written.")
+            export_blueprint(page, read_json(api_path(QUICKSTART)))
+            say(f"{FILE.relative_to(ROOT)} is written.")
     except (ComfyError, BrowserMissing) as error:
         say(f"The workflows could not be written: {error}")
         return 1
