@@ -12,11 +12,13 @@ from PIL import Image
 
 from .lora import merged
 from .prompts import Token, cut_windows, load_embedding, read_segments
+from .style_attention import Region
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .pipeline import StylePipeline
+    from .settings import GenerationSettings
 
 
 def encode_prompts(pipeline: StylePipeline, prompts: Mapping[str, str]) -> list[torch.Tensor]:
@@ -73,10 +75,14 @@ def _encode_window(pipeline: StylePipeline, window: list[Token], empty: torch.Te
 
 @dataclass(frozen=True)
 class Reference:
-    """A style picture (RGB), with its encoding by the pipeline's image encoder where that is known already."""
+    """A style picture (RGB), with its encoding by the pipeline's image encoder where that is known already.
+
+    weight: how much it counts beside other references, from 0 on.
+    """
 
     picture: Image.Image
     encoding: np.ndarray | None = None
+    weight: float = 1.0
 
 
 def encode_pictures(pipeline: StylePipeline, pictures: Sequence[Image.Image]) -> torch.Tensor:
@@ -86,19 +92,37 @@ def encode_pictures(pipeline: StylePipeline, pictures: Sequence[Image.Image]) ->
     return _encode_pixels(pipeline, pixels.to(device))
 
 
-def encode_references(pipeline: StylePipeline, references: Sequence[Reference]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return n references as (positive, negative), each (1, n, E), or (1, n, tokens, E) for a plus adapter, on the CPU.
+# Positive and negative, each (1, n, E), or (1, n, tokens, E) for an adapter that reads hidden states, on the CPU; and
+# how the n share the picture, where they are not all alike.
+StyleTokens = tuple[torch.Tensor, torch.Tensor, tuple[Region, ...]]
+
+
+def encode_references(
+    pipeline: StylePipeline, references: Sequence[Reference], settings: GenerationSettings
+) -> StyleTokens:
+    """Encode references whose weights lie above 0, joined or averaged as the settings say.
 
     A picture that was encoded before is remembered, and then the image encoder is not loaded.
     The negative is what diffusers uses: zeros for an adapter that reads the pooled embedding, the encoding of a black
     (all-zero) picture for one that reads hidden states.
     """
     dtype = next(pipeline.image_encoder.parameters()).dtype
-    positive = torch.cat([_encode_reference(pipeline, reference).to(dtype) for reference in references])
+    encoded = torch.cat([_encode_reference(pipeline, reference).to(dtype) for reference in references])
+    weights = tuple(reference.weight for reference in references)
+    if settings.combine == "averaged" and len(references) > 1:
+        encoded, weights = _average(encoded, weights), (1.0,)
+    region = Region(weights)
+    regions = () if region.is_plain else (region,)
     if not pipeline.reads_hidden_states:
-        return positive[None], torch.zeros_like(positive)[None]
+        return encoded[None], torch.zeros_like(encoded)[None], regions
     negative = pipeline.remembered(("black",), lambda: _encode_black(pipeline))
-    return positive[None], negative.expand_as(positive)[None]
+    return encoded[None], negative.expand_as(encoded)[None], regions
+
+
+def _average(encoded: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
+    """Return the weighted mean of (n, ...) as (1, ...), summed in float32."""
+    parts = torch.tensor(weights, dtype=torch.float32) / sum(weights)
+    return torch.tensordot(parts, encoded.float(), dims=1)[None].to(encoded.dtype)
 
 
 def _encode_reference(pipeline: StylePipeline, reference: Reference) -> torch.Tensor:
@@ -114,14 +138,14 @@ def _encode_black(pipeline: StylePipeline) -> torch.Tensor:
     return _encode_pixels(pipeline, torch.zeros(1, 3, side, side, device=pipeline.on_device(pipeline.image_encoder)))
 
 
-def empty_reference(pipeline: StylePipeline) -> tuple[torch.Tensor, torch.Tensor]:
+def empty_reference(pipeline: StylePipeline) -> StyleTokens:
     """Return embeddings of the right shape for a run at IP-Adapter scale 0: diffusers wants some, and skips them."""
     config = pipeline.image_encoder.config
     shape = (1, 1, config.projection_dim)
     if pipeline.reads_hidden_states:
         shape = (1, 1, (config.image_size // config.patch_size) ** 2 + 1, config.hidden_size)
     zeros = torch.zeros(shape, dtype=next(pipeline.image_encoder.parameters()).dtype)
-    return zeros, zeros
+    return zeros, zeros, ()
 
 
 def _encode_pixels(pipeline: StylePipeline, pixels: torch.Tensor) -> torch.Tensor:

@@ -43,6 +43,7 @@ CANNY: dict[str, Any] = {
     "fit": "pad",
 }
 SIZE = {"width": 64, "height": 64}
+PICTURES = {"reference_image": torch.zeros(2, 64, 64, 3)}
 
 
 def module(comfy_nodes: Nodes, name: str) -> Any:
@@ -151,6 +152,11 @@ def test_numbers_that_are_none_are_refused(comfy_nodes: Nodes, value: float) -> 
         ({**SIZE, "speed": "warp"}, "speed 'warp' does not exist: choose one of exact"),
         ({**SIZE, "prompt": "word " * 10_000}, "prompt has 50,000 characters"),
         ({**SIZE, "style_start": 1.0}, "style_start is 1 and style_end is 1"),
+        ({**SIZE, "combine": "mixed"}, "combine 'mixed' does not exist: choose one of joined, averaged"),
+        (
+            {**SIZE, **PICTURES, "reference_weights": "1"},
+            "reference_weights holds 1 number, and there are 2 references",
+        ),
     ],
 )
 def test_the_sampler_refuses_before_it_asks_for_the_pipeline(

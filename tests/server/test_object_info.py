@@ -102,6 +102,8 @@ NODES: dict[str, dict[str, Any]] = {
             "edges": ("IMAGE", None, None),
             "references": ("STYLE_REFERENCES", None, None),
             "reference_image": ("IMAGE", None, None),
+            "combine": (("joined", "averaged"), "joined", None),
+            "reference_weights": ("STRING", "", None),
         },
         "output": {"image": "IMAGE", "info": "STRING"},
     },
