@@ -98,13 +98,16 @@ StyleTokens = tuple[torch.Tensor, torch.Tensor, tuple[Region, ...]]
 
 
 def encode_references(
-    pipeline: StylePipeline, references: Sequence[Reference], settings: GenerationSettings
+    pipeline: StylePipeline,
+    references: Sequence[Reference],
+    settings: GenerationSettings,
+    negative: Reference | None = None,
 ) -> StyleTokens:
     """Encode references whose weights lie above 0, joined or averaged as the settings say.
 
     A picture that was encoded before is remembered, and then the image encoder is not loaded.
-    The negative is what diffusers uses: zeros for an adapter that reads the pooled embedding, the encoding of a black
-    (all-zero) picture for one that reads hidden states.
+    The other half of guidance is given `negative`, or else what diffusers uses: zeros for an adapter that reads the
+    pooled embedding, the encoding of a black (all-zero) picture for one that reads hidden states.
     """
     dtype = next(pipeline.image_encoder.parameters()).dtype
     encoded = torch.cat([_encode_reference(pipeline, reference).to(dtype) for reference in references])
@@ -113,10 +116,16 @@ def encode_references(
         encoded, weights = _average(encoded, weights), (1.0,)
     region = Region(weights)
     regions = () if region.is_plain else (region,)
-    if not pipeline.reads_hidden_states:
-        return encoded[None], torch.zeros_like(encoded)[None], regions
-    negative = pipeline.remembered(("black",), lambda: _encode_black(pipeline))
-    return encoded[None], negative.expand_as(encoded)[None], regions
+    avoided = _encode_negative(pipeline, negative).to(dtype)
+    return encoded[None], avoided.expand_as(encoded)[None], regions
+
+
+def _encode_negative(pipeline: StylePipeline, negative: Reference | None) -> torch.Tensor:
+    if negative is not None:
+        return _encode_reference(pipeline, negative)
+    if pipeline.reads_hidden_states:
+        return pipeline.remembered(("black",), lambda: _encode_black(pipeline))
+    return torch.zeros(1, pipeline.image_encoder.config.projection_dim)
 
 
 def _average(encoded: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:

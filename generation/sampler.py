@@ -43,12 +43,13 @@ def generate(
     edges: torch.Tensor | None,
     references: Sequence[Reference],
     on_step: StepCallback = lambda step, steps, latents: None,
+    negative: Reference | None = None,
 ) -> GenerationResult:
     """Sample.
 
     edges: (1, 3, H, W) float 0..1, white lines on black, of the settings' size; None = no ControlNet. references: those
     of weight 0 are left out; empty = no style. An exception from `on_step` ends the run within the step. A stage that
-    runs out of memory begins again, in less of it.
+    runs out of memory begins again, in less of it. negative: what guidance leads away from, where there are references.
     """
     if settings.speed == "turbo":
         settings = turbo_settings(settings, [lora.name for lora in pipeline.loras])
@@ -62,7 +63,7 @@ def generate(
         with _timed(seconds, "reference"):
             encode = partial(empty_reference, pipeline)
             if styled:
-                encode = partial(encode_references, pipeline, references, settings)
+                encode = partial(encode_references, pipeline, references, settings, negative)
             style, no_style, regions = ladder.run("encoding the references", encode)
         with _timed(seconds, "sampling"):
             conditioning = Conditioning(text, no_text, style, no_style, edges, regions)

@@ -168,18 +168,16 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
     @classmethod
     def execute(cls, pipeline, **widgets) -> io.NodeOutput:
         require(GENERATION)
-        from ..generation.conditioning import Reference
         from ..generation.sampler import generate
 
-        settings, edges, references, pictures, weights = read_inputs(**widgets)
+        settings, edges, references, pictures, style = read_inputs(**widgets)
         if settings.speed == "turbo":
             pipeline = with_distilled_lora(pipeline)
-        known = known_encodings(references, pipeline.encoding_id) or [None] * len(pictures)
-        styles = [Reference(*given) for given in zip(pictures, known, weights, strict=True)]
+        styles = style.of(pictures, known_encodings(references, pipeline.encoding_id))
         watch = _MemoryWatch()
-        result = generate(pipeline, settings, edges, styles, _step_callback(settings, watch))
+        result = generate(pipeline, settings, edges, styles, _step_callback(settings, watch), style.negative)
         info = _describe(pipeline, result.settings, edges)
-        info |= {"references": describe_references(references, pictures, weights)}
+        info |= {"references": describe_references(references, pictures, style.weights)} | style.describe()
         info |= {"memory_steps": result.memory_steps, "decoded_in": result.decoded_in}
         if cls.hidden.extra_pnginfo is not None:  # SaveImage writes each of its entries into the PNG
             cls.hidden.extra_pnginfo["style_rag"] = info

@@ -12,7 +12,7 @@ from . import convert, paths
 from .lora import distilled_loras
 from .requirements import OPENCV, require
 from .sockets import StyleReferences
-from .style_inputs import read_pictures, read_reference_weights
+from .style_inputs import StyleControl, read_pictures, read_style
 
 
 def read_inputs(
@@ -38,8 +38,9 @@ def read_inputs(
     reference_image: torch.Tensor | None = None,
     combine: str = "joined",
     reference_weights: str = "",
-) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...], tuple[float, ...]]:
-    """Translate the widgets into settings, edges, references, their pictures and weights, and check them all."""
+    negative_reference: torch.Tensor | None = None,
+) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...], StyleControl]:
+    """Translate the widgets into settings, edges, references, their pictures, what is said of them; check them all."""
     for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
         for segment in read_segments(text, name):
             if segment.is_embedding:
@@ -68,8 +69,8 @@ def read_inputs(
     if speed == "turbo":
         turbo_settings(settings, [file.name for file in distilled_loras()])
     pictures = read_pictures(references, reference_image)
-    weights = read_reference_weights(reference_weights, references, len(pictures))
-    return settings, control, references, pictures, weights
+    style = read_style(references, len(pictures), reference_weights, negative_reference)
+    return settings, control, references, pictures, style
 
 
 def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[torch.Tensor | None, int, int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +16,34 @@ from ..generation.settings import COMBINATIONS
 from ..retrieval.reader import content_id
 from . import convert
 from .sockets import StyleReferences
+
+if TYPE_CHECKING:
+    from ..generation.conditioning import Reference
+
+
+@dataclass(frozen=True)
+class StyleControl:
+    """What is said of the references. weights: one each. avoided: RGB."""
+
+    weights: tuple[float, ...]
+    avoided: Image.Image | None
+
+    def of(self, pictures: tuple[Image.Image, ...], known: list[np.ndarray | None]) -> list[Reference]:
+        """Return the references as they are sampled with. known: their stored encodings, none at all or one each."""
+        from ..generation.conditioning import Reference
+
+        encodings = known or [None] * len(pictures)
+        return [Reference(*given) for given in zip(pictures, encodings, self.weights, strict=True)]
+
+    @property
+    def negative(self) -> Reference | None:
+        from ..generation.conditioning import Reference
+
+        return None if self.avoided is None else Reference(self.avoided)
+
+    def describe(self) -> dict[str, object]:
+        """Return what `info` says of the inputs that are no widgets: the hashes of their content."""
+        return {"negative_reference": None if self.avoided is None else content_id(self.avoided)}
 
 
 def style_inputs() -> list[io.Input]:
@@ -34,6 +63,12 @@ def style_inputs() -> list[io.Input]:
             tooltip="A number for each reference, best match first, such as 0.7, 0.3. Empty: by the scores, and equal "
             "where there are none. info has those that were used.",
         ),
+        io.Image.Input(
+            "negative_reference",
+            optional=True,
+            tooltip="A picture whose style is to be avoided: guidance leads away from it. It needs a reference, and a "
+            "cfg above 1.",
+        ),
     ]
 
 
@@ -44,8 +79,18 @@ def read_pictures(references: StyleReferences | None, image: torch.Tensor | None
     return () if image is None else tuple(convert.image_to_pil(image, "reference_image"))
 
 
-def read_reference_weights(text: str, references: StyleReferences | None, count: int) -> tuple[float, ...]:
-    """Return each reference's weight: as written, else by the scores. Without references what is written is nothing."""
+def read_style(
+    references: StyleReferences | None, count: int, weights: str, negative: torch.Tensor | None
+) -> StyleControl:
+    """Check what is said of `count` references. Without any, nothing of it counts."""
+    avoided = [] if negative is None else convert.image_to_pil(negative, "negative_reference")
+    if len(avoided) > 1:
+        raise ValueError(f"negative_reference holds {len(avoided)} pictures, and one is avoided at a time: link one.")
+    return StyleControl(_read_weights(weights, references, count), avoided[0] if avoided else None)
+
+
+def _read_weights(text: str, references: StyleReferences | None, count: int) -> tuple[float, ...]:
+    """Return each reference's weight: as written, else by the scores."""
     if text.strip() and count:
         return read_weights(text, count)
     return weigh([1.0] * count if references is None else [match.score for match in references.matches])
@@ -59,7 +104,7 @@ def known_encodings(references: StyleReferences | None, encoder: str) -> list[np
 
 
 def describe_references(
-    references: StyleReferences | None, pictures: tuple[Image.Image, ...], weights: Sequence[float]
+    references: StyleReferences | None, pictures: tuple[Image.Image, ...], weights: tuple[float, ...]
 ) -> list[dict[str, object]]:
     """Return what `info` says of each reference: at least its weight and its id, the hash of its content."""
     if references is None:

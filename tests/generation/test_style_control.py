@@ -67,6 +67,28 @@ def test_averaged_references_are_diffusers_picture_of_the_weighted_mean(pipeline
     assert differ(ours, generate(pipeline, AVERAGED, edges(), weighted(0.5, 0.5)).latents) > 1e-3
 
 
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 1.0)])
+def test_a_negative_reference_is_diffusers_unconditional_half(
+    pipeline: StylePipeline, weights: Sequence[float]
+) -> None:
+    positive, other = weighted(*weights), reference(7)
+    encoded = encode_pictures(pipeline, [one.picture for one in positive])
+    avoided = encode_pictures(pipeline, [other.picture]).expand_as(encoded)
+    expected = plain(SETTINGS, edges(), reference(), **embeds(encoded, avoided))
+    before = generate(pipeline, SETTINGS, edges(), positive).latents
+    ours = generate(pipeline, SETTINGS, edges(), positive, negative=other).latents
+    assert differ(ours, expected) <= LATENTS
+    assert differ(ours, before) > 1e-3
+    assert torch.equal(generate(pipeline, SETTINGS, edges(), positive).latents, before)
+
+
+def test_a_negative_reference_is_nothing_without_a_reference_or_without_guidance(pipeline: StylePipeline) -> None:
+    unguided = replace(SETTINGS, guidance_scale=1.0)
+    for settings, styles in ((SETTINGS, []), (unguided, [reference()])):
+        with_negative = generate(pipeline, settings, edges(), styles, negative=reference(7)).latents
+        assert torch.equal(with_negative, generate(pipeline, settings, edges(), styles).latents)
+
+
 def test_weights_count_where_deep_features_are_used_again_and_leave_nothing_behind(pipeline: StylePipeline) -> None:
     before = generate(pipeline, BALANCED, edges(), weighted(1.0, 1.0)).latents
     ours = generate(pipeline, BALANCED, edges(), weighted(2.0, 1.0)).latents

@@ -152,6 +152,7 @@ def test_numbers_that_are_none_are_refused(comfy_nodes: Nodes, value: float) -> 
         ({**SIZE, "speed": "warp"}, "speed 'warp' does not exist: choose one of exact"),
         ({**SIZE, "prompt": "word " * 10_000}, "prompt has 50,000 characters"),
         ({**SIZE, "style_start": 1.0}, "style_start is 1 and style_end is 1"),
+        ({**SIZE, "negative_reference": torch.zeros(2, 8, 8, 3)}, "negative_reference holds 2 pictures, and one is"),
         ({**SIZE, "combine": "mixed"}, "combine 'mixed' does not exist: choose one of joined, averaged"),
         (
             {**SIZE, **PICTURES, "reference_weights": "1"},

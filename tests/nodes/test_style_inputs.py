@@ -80,6 +80,17 @@ def test_pictures_without_a_score_weigh_the_same(comfy_nodes: Nodes, pipeline: A
     assert torch.equal(alone, paint(comfy_nodes, pipeline, reference_image=picture(0), combine="averaged")[0])
 
 
+def test_a_negative_reference_changes_the_picture_and_is_told_by_its_hash(comfy_nodes: Nodes, pipeline: Any) -> None:
+    before, info = paint(comfy_nodes, pipeline, reference_image=picture(0))
+    assert info["negative_reference"] is None
+    image, info = paint(comfy_nodes, pipeline, reference_image=picture(0), negative_reference=picture(1))
+    assert not torch.equal(image, before)
+    assert (
+        info["negative_reference"] == paint(comfy_nodes, pipeline, reference_image=picture(1))[1]["references"][0]["id"]
+    )
+    assert torch.equal(paint(comfy_nodes, pipeline, reference_image=picture(0))[0], before)
+
+
 def test_without_a_reference_its_weights_are_nothing(comfy_nodes: Nodes, pipeline: Any) -> None:
     plain, info = paint(comfy_nodes, pipeline)
     assert info["references"] == []

@@ -104,6 +104,7 @@ NODES: dict[str, dict[str, Any]] = {
             "reference_image": ("IMAGE", None, None),
             "combine": (("joined", "averaged"), "joined", None),
             "reference_weights": ("STRING", "", None),
+            "negative_reference": ("IMAGE", None, None),
         },
         "output": {"image": "IMAGE", "info": "STRING"},
     },
