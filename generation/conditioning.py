@@ -77,12 +77,14 @@ def _encode_window(pipeline: StylePipeline, window: list[Token], empty: torch.Te
 class Reference:
     """A style picture (RGB), with its encoding by the pipeline's image encoder where that is known already.
 
-    weight: how much it counts beside other references, from 0 on.
+    weight: how much it counts beside other references, from 0 on. mask: (H, W) float 0..1 of the picture's size, where
+    it is seen; references that are given the same tensor are combined, those of another are seen beside them.
     """
 
     picture: Image.Image
     encoding: np.ndarray | None = None
     weight: float = 1.0
+    mask: torch.Tensor | None = None
 
 
 def encode_pictures(pipeline: StylePipeline, pictures: Sequence[Image.Image]) -> torch.Tensor:
@@ -103,21 +105,25 @@ def encode_references(
     settings: GenerationSettings,
     negative: Reference | None = None,
 ) -> StyleTokens:
-    """Encode references whose weights lie above 0, joined or averaged as the settings say.
+    """Encode references whose weights lie above 0: those of one mask are joined, or averaged, as the settings say.
 
     A picture that was encoded before is remembered, and then the image encoder is not loaded.
     The other half of guidance is given `negative`, or else what diffusers uses: zeros for an adapter that reads the
     pooled embedding, the encoding of a black (all-zero) picture for one that reads hidden states.
     """
     dtype = next(pipeline.image_encoder.parameters()).dtype
-    encoded = torch.cat([_encode_reference(pipeline, reference).to(dtype) for reference in references])
-    weights = tuple(reference.weight for reference in references)
-    if settings.combine == "averaged" and len(references) > 1:
-        encoded, weights = _average(encoded, weights), (1.0,)
-    region = Region(weights)
-    regions = () if region.is_plain else (region,)
-    avoided = _encode_negative(pipeline, negative).to(dtype)
-    return encoded[None], avoided.expand_as(encoded)[None], regions
+    rows, regions = [], []
+    for mask in {id(reference.mask): reference.mask for reference in references}.values():
+        inside = [reference for reference in references if reference.mask is mask]
+        encoded = torch.cat([_encode_reference(pipeline, reference).to(dtype) for reference in inside])
+        weights = tuple(reference.weight for reference in inside)
+        if settings.combine == "averaged" and len(inside) > 1:
+            encoded, weights = _average(encoded, weights), (1.0,)
+        rows.append(encoded)
+        regions.append(Region(weights, mask))
+    encoded, avoided = torch.cat(rows), _encode_negative(pipeline, negative).to(dtype)
+    plain = len(regions) == 1 and regions[0].is_plain
+    return encoded[None], avoided.expand_as(encoded)[None], () if plain else tuple(regions)
 
 
 def _encode_negative(pipeline: StylePipeline, negative: Reference | None) -> torch.Tensor:

@@ -39,6 +39,7 @@ def read_inputs(
     combine: str = "joined",
     reference_weights: str = "",
     negative_reference: torch.Tensor | None = None,
+    style_mask: torch.Tensor | None = None,
 ) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...], StyleControl]:
     """Translate the widgets into settings, edges, references, their pictures, what is said of them; check them all."""
     for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
@@ -69,7 +70,8 @@ def read_inputs(
     if speed == "turbo":
         turbo_settings(settings, [file.name for file in distilled_loras()])
     pictures = read_pictures(references, reference_image)
-    style = read_style(references, len(pictures), reference_weights, negative_reference)
+    masks = None if style_mask is None else convert.fit_masks(style_mask, "style_mask", height, width)
+    style = read_style(references, len(pictures), reference_weights, negative_reference, masks)
     return settings, control, references, pictures, style
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,17 +24,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StyleControl:
-    """What is said of the references. weights: one each. avoided: RGB."""
+    """What is said of the references. weights: one each. avoided: RGB. masks: (1 or one each, H, W) float 0..1."""
 
     weights: tuple[float, ...]
     avoided: Image.Image | None
+    masks: torch.Tensor | None
 
     def of(self, pictures: tuple[Image.Image, ...], known: list[np.ndarray | None]) -> list[Reference]:
         """Return the references as they are sampled with. known: their stored encodings, none at all or one each."""
         from ..generation.conditioning import Reference
 
         encodings = known or [None] * len(pictures)
-        return [Reference(*given) for given in zip(pictures, encodings, self.weights, strict=True)]
+        masks = [None] if self.masks is None else list(self.masks)
+        masks = masks * len(pictures) if len(masks) == 1 else masks
+        return [Reference(*given) for given in zip(pictures, encodings, self.weights, masks, strict=True)]
 
     @property
     def negative(self) -> Reference | None:
@@ -43,7 +47,15 @@ class StyleControl:
 
     def describe(self) -> dict[str, object]:
         """Return what `info` says of the inputs that are no widgets: the hashes of their content."""
-        return {"negative_reference": None if self.avoided is None else content_id(self.avoided)}
+        negative = None if self.avoided is None else content_id(self.avoided)
+        return {"negative_reference": negative, "style_mask": None if self.masks is None else _hash(self.masks)}
+
+
+def _hash(masks: torch.Tensor) -> str:
+    """Return the SHA-256 (hex) of masks' shape and values."""
+    digest = hashlib.sha256(str(tuple(masks.shape)).encode())
+    digest.update(masks.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def style_inputs() -> list[io.Input]:
@@ -69,6 +81,11 @@ def style_inputs() -> list[io.Input]:
             tooltip="A picture whose style is to be avoided: guidance leads away from it. It needs a reference, and a "
             "cfg above 1.",
         ),
+        io.Mask.Input(
+            "style_mask",
+            optional=True,
+            tooltip="Where the references are seen: 1 in the mask. One mask for all of them, or a batch with one each.",
+        ),
     ]
 
 
@@ -80,13 +97,32 @@ def read_pictures(references: StyleReferences | None, image: torch.Tensor | None
 
 
 def read_style(
-    references: StyleReferences | None, count: int, weights: str, negative: torch.Tensor | None
+    references: StyleReferences | None,
+    count: int,
+    weights: str,
+    negative: torch.Tensor | None,
+    masks: torch.Tensor | None,
 ) -> StyleControl:
-    """Check what is said of `count` references. Without any, nothing of it counts."""
+    """Check what is said of `count` references. Without any, nothing of it counts. masks: as of `fit_masks`."""
     avoided = [] if negative is None else convert.image_to_pil(negative, "negative_reference")
     if len(avoided) > 1:
         raise ValueError(f"negative_reference holds {len(avoided)} pictures, and one is avoided at a time: link one.")
-    return StyleControl(_read_weights(weights, references, count), avoided[0] if avoided else None)
+    if masks is not None:
+        _check_masks(masks, count)
+    return StyleControl(_read_weights(weights, references, count), avoided[0] if avoided else None, masks)
+
+
+def _check_masks(masks: torch.Tensor, count: int) -> None:
+    if not masks.any():
+        raise ValueError(
+            "style_mask is 0 everywhere, and no reference would be seen: mark where the style should be, or unlink it "
+            "(Load Image gives such a mask for a picture without transparency)."
+        )
+    if count and len(masks) not in (1, count):
+        there = "is 1 reference" if count == 1 else f"are {count} references"
+        raise ValueError(
+            f"style_mask holds {len(masks)} masks, and there {there}: link one mask for all, or one for each."
+        )
 
 
 def _read_weights(text: str, references: StyleReferences | None, count: int) -> tuple[float, ...]:

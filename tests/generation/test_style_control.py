@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.image_processor import IPAdapterMaskProcessor
 from plain_diffusers import LATENTS, SETTINGS, edges, plain, reference
 from style_pack.generation.conditioning import Reference, encode_pictures
 from style_pack.generation.pipeline import StylePipeline
 from style_pack.generation.reference_weights import read_weights, shares, weigh
 from style_pack.generation.sampler import generate
+from style_pack.generation.style_attention import Region, SharedStyle
 
 AVERAGED = replace(SETTINGS, combine="averaged")
 BALANCED = replace(SETTINGS, num_inference_steps=6, speed="balanced")
@@ -87,6 +89,72 @@ def test_a_negative_reference_is_nothing_without_a_reference_or_without_guidance
     for settings, styles in ((SETTINGS, []), (unguided, [reference()])):
         with_negative = generate(pipeline, settings, edges(), styles, negative=reference(7)).latents
         assert torch.equal(with_negative, generate(pipeline, settings, edges(), styles).latents)
+
+
+def half(side: str, width: int = 64, height: int = 64) -> torch.Tensor:
+    """(H, W), with a slanted border, so that rows and columns can't be mixed up."""
+    across = torch.arange(width)[None] + torch.arange(height)[:, None] / 4 < width / 2
+    return (across if side == "left" else ~across).float()
+
+
+def masked(*masks: torch.Tensor | None) -> list[Reference]:
+    return [replace(reference(seed), mask=mask) for seed, mask in enumerate(masks)]
+
+
+def masks_of(*masks: torch.Tensor) -> dict[str, Any]:
+    """As diffusers takes masks for the pictures of its one adapter."""
+    height, width = masks[0].shape
+    made = IPAdapterMaskProcessor().preprocess(list(torch.stack(masks)[:, None]), height=height, width=width)
+    return {"cross_attention_kwargs": {"ip_adapter_masks": [made.reshape(1, len(masks), height, width)]}}
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (72, 64), (64, 120)])
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+def test_a_mask_is_diffusers_mask(pipeline: StylePipeline, width: int, height: int, guidance: float) -> None:
+    settings = replace(SETTINGS, width=width, height=height, guidance_scale=guidance, num_images=2)
+    left = half("left", width, height)
+    expected = plain(settings, None, reference(), **masks_of(left))
+    assert differ(generate(pipeline, settings, None, masked(left)).latents, expected) <= LATENTS
+    assert differ(generate(pipeline, settings, None, [reference()]).latents, expected) > 1e-3
+
+
+def test_a_mask_for_each_reference_is_diffusers_mask_for_each_picture(pipeline: StylePipeline) -> None:
+    masks = half("left"), half("right")
+    expected = plain(SETTINGS, edges(), reference(), ip_adapter_image=pictures(0, 1), **masks_of(*masks))
+    for settings in (SETTINGS, AVERAGED):
+        assert differ(generate(pipeline, settings, edges(), masked(*masks)).latents, expected) <= LATENTS
+    swapped = generate(pipeline, SETTINGS, edges(), masked(*reversed(masks))).latents
+    assert differ(swapped, expected) > 1e-3
+
+
+def test_references_of_one_mask_are_combined_inside_it(pipeline: StylePipeline) -> None:
+    everywhere, left = torch.ones(64, 64), half("left")
+    for settings in (SETTINGS, AVERAGED):
+        unmasked = generate(pipeline, settings, edges(), weighted(2.0, 1.0)).latents
+        both = [replace(one, mask=everywhere) for one in weighted(2.0, 1.0)]
+        assert differ(generate(pipeline, settings, edges(), both).latents, unmasked) <= LATENTS
+        inside = [replace(one, mask=left) for one in weighted(2.0, 1.0)]
+        assert differ(generate(pipeline, settings, edges(), inside).latents, unmasked) > 1e-3
+
+
+def test_a_mask_leaves_nothing_behind_and_counts_where_deep_features_are_used_again(pipeline: StylePipeline) -> None:
+    before = generate(pipeline, BALANCED, edges(), [reference()]).latents
+    none = generate(pipeline, BALANCED, edges(), []).latents
+    ours = generate(pipeline, BALANCED, edges(), masked(half("left"))).latents
+    assert differ(ours, before) > 1e-3
+    assert differ(ours, none) > 1e-3
+    assert torch.equal(generate(pipeline, BALANCED, edges(), [reference()]).latents, before)
+    assert differ(generate(pipeline, BALANCED, edges(), masked(torch.zeros(64, 64))).latents, none) <= LATENTS
+
+
+def test_a_mask_lies_right_where_the_height_cannot_be_guessed_from_the_ratio() -> None:
+    left = half("left", width=88, height=8)
+    shared = SharedStyle([Region((1.0,), left)], 1, 11)
+    for queries, level in ((11, (1, 11)), (6, (1, 6)), (3, (1, 3))):
+        found = shared.mask(shared.regions[0], queries, torch.zeros(()))
+        assert found is not None
+        small = torch.nn.functional.interpolate(left[None, None], size=level, mode="bicubic")
+        assert torch.equal(found[0, :, 0], small.flatten())
 
 
 def test_weights_count_where_deep_features_are_used_again_and_leave_nothing_behind(pipeline: StylePipeline) -> None:

@@ -91,6 +91,20 @@ def test_a_negative_reference_changes_the_picture_and_is_told_by_its_hash(comfy_
     assert torch.equal(paint(comfy_nodes, pipeline, reference_image=picture(0))[0], before)
 
 
+def test_a_mask_bounds_the_style_and_is_told_by_its_hash(comfy_nodes: Nodes, pipeline: Any) -> None:
+    both = {"reference_image": torch.cat([picture(0), picture(1)])}
+    before, info = paint(comfy_nodes, pipeline, **both)
+    assert info["style_mask"] is None
+    left = torch.zeros(1, 32, 32)
+    left[:, :, :16] = 1
+    one, told = paint(comfy_nodes, pipeline, **both, style_mask=left)
+    each, other = paint(comfy_nodes, pipeline, **both, style_mask=torch.cat([left, 1 - left]))
+    assert len({info["style_mask"], told["style_mask"], other["style_mask"]}) == 3
+    assert not any(torch.equal(a, b) for a, b in ((before, one), (one, each), (before, each)))
+    assert torch.equal(paint(comfy_nodes, pipeline, **both, style_mask=left[0])[0], one)
+    assert torch.equal(paint(comfy_nodes, pipeline, **both)[0], before)
+
+
 def test_without_a_reference_its_weights_are_nothing(comfy_nodes: Nodes, pipeline: Any) -> None:
     plain, info = paint(comfy_nodes, pipeline)
     assert info["references"] == []

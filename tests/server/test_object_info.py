@@ -105,6 +105,7 @@ NODES: dict[str, dict[str, Any]] = {
             "combine": (("joined", "averaged"), "joined", None),
             "reference_weights": ("STRING", "", None),
             "negative_reference": ("IMAGE", None, None),
+            "style_mask": ("MASK", None, None),
         },
         "output": {"image": "IMAGE", "info": "STRING"},
     },
