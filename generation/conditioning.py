@@ -12,6 +12,7 @@ from PIL import Image
 
 from .lora import merged
 from .prompts import Token, cut_windows, load_embedding, read_segments
+from .reference_fit import effective_fit, squares
 from .style_attention import Region
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def _encode_window(pipeline: StylePipeline, window: list[Token], empty: torch.Te
 class Reference:
     """A style picture (RGB), with its encoding by the pipeline's image encoder where that is known already.
 
+    encoding: of the picture as `crop` fits it; with any other fit it is not used, unless the picture is square.
     weight: how much it counts beside other references, from 0 on. mask: (H, W) float 0..1 of the picture's size, where
     it is seen; references that are given the same tensor are combined, those of another are seen beside them.
     """
@@ -115,20 +117,20 @@ def encode_references(
     rows, regions = [], []
     for mask in {id(reference.mask): reference.mask for reference in references}.values():
         inside = [reference for reference in references if reference.mask is mask]
-        encoded = torch.cat([_encode_reference(pipeline, reference).to(dtype) for reference in inside])
+        encoded = torch.cat([_encode_reference(pipeline, one, settings.reference_fit).to(dtype) for one in inside])
         weights = tuple(reference.weight for reference in inside)
         if settings.combine == "averaged" and len(inside) > 1:
             encoded, weights = _average(encoded, weights), (1.0,)
         rows.append(encoded)
         regions.append(Region(weights, mask))
-    encoded, avoided = torch.cat(rows), _encode_negative(pipeline, negative).to(dtype)
+    encoded, avoided = torch.cat(rows), _encode_negative(pipeline, negative, settings.reference_fit).to(dtype)
     plain = len(regions) == 1 and regions[0].is_plain
     return encoded[None], avoided.expand_as(encoded)[None], () if plain else tuple(regions)
 
 
-def _encode_negative(pipeline: StylePipeline, negative: Reference | None) -> torch.Tensor:
+def _encode_negative(pipeline: StylePipeline, negative: Reference | None, fit: str) -> torch.Tensor:
     if negative is not None:
-        return _encode_reference(pipeline, negative)
+        return _encode_reference(pipeline, negative, fit)
     if pipeline.reads_hidden_states:
         return pipeline.remembered(("black",), lambda: _encode_black(pipeline))
     return torch.zeros(1, pipeline.image_encoder.config.projection_dim)
@@ -140,12 +142,19 @@ def _average(encoded: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
     return torch.tensordot(parts, encoded.float(), dims=1)[None].to(encoded.dtype)
 
 
-def _encode_reference(pipeline: StylePipeline, reference: Reference) -> torch.Tensor:
-    if reference.encoding is not None:
-        return torch.from_numpy(reference.encoding)[None]
+def _encode_reference(pipeline: StylePipeline, reference: Reference, fit: str) -> torch.Tensor:
     picture = reference.picture
-    key = ("picture", picture.size, hashlib.sha256(picture.tobytes()).digest())
-    return pipeline.remembered(key, lambda: encode_pictures(pipeline, [picture]))
+    fit = effective_fit(picture, fit)
+    if reference.encoding is not None and fit == "crop":
+        return torch.from_numpy(reference.encoding)[None]
+
+    def encode() -> torch.Tensor:
+        parts = squares(picture, fit, pipeline.image_encoder.config.image_size)
+        encoded = encode_pictures(pipeline, parts)
+        return encoded if len(parts) == 1 else _average(encoded.cpu(), [1.0] * len(parts))
+
+    key = ("picture", fit, picture.size, hashlib.sha256(picture.tobytes()).digest())
+    return pipeline.remembered(key, encode)
 
 
 def _encode_black(pipeline: StylePipeline) -> torch.Tensor:

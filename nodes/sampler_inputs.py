@@ -40,6 +40,7 @@ def read_inputs(
     reference_weights: str = "",
     negative_reference: torch.Tensor | None = None,
     style_mask: torch.Tensor | None = None,
+    reference_fit: str = "crop",
 ) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...], StyleControl]:
     """Translate the widgets into settings, edges, references, their pictures, what is said of them; check them all."""
     for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
@@ -66,6 +67,7 @@ def read_inputs(
         style_mode=style_mode,
         speed=speed,
         combine=combine,
+        reference_fit=reference_fit,
     )
     if speed == "turbo":
         turbo_settings(settings, [file.name for file in distilled_loras()])

@@ -13,7 +13,7 @@ from comfy_api.latest import io
 from PIL import Image
 
 from ..generation.reference_weights import read_weights, weigh
-from ..generation.settings import COMBINATIONS
+from ..generation.settings import COMBINATIONS, REFERENCE_FITS
 from ..retrieval.reader import content_id
 from . import convert
 from .sockets import StyleReferences
@@ -85,6 +85,14 @@ def style_inputs() -> list[io.Input]:
             "style_mask",
             optional=True,
             tooltip="Where the references are seen: 1 in the mask. One mask for all of them, or a batch with one each.",
+        ),
+        io.Combo.Input(
+            "reference_fit",
+            options=list(REFERENCE_FITS),
+            default="crop",
+            optional=True,
+            tooltip="What is seen of a reference that is not square. crop: the middle; pad: all, with a border; "
+            "stretch: all, squeezed; crops: squares from end to end, averaged.",
         ),
     ]
 

@@ -105,6 +105,16 @@ def test_a_mask_bounds_the_style_and_is_told_by_its_hash(comfy_nodes: Nodes, pip
     assert torch.equal(paint(comfy_nodes, pipeline, **both)[0], before)
 
 
+def test_a_fit_changes_what_is_seen_of_a_wide_reference_and_stands_in_info(comfy_nodes: Nodes, pipeline: Any) -> None:
+    wide = {"reference_image": picture(0, width=200)}
+    before, info = paint(comfy_nodes, pipeline, **wide)
+    assert info["settings"]["reference_fit"] == "crop"
+    padded, info = paint(comfy_nodes, pipeline, **wide, reference_fit="pad")
+    assert info["settings"]["reference_fit"] == "pad"
+    assert not torch.equal(padded, before)
+    assert torch.equal(paint(comfy_nodes, pipeline, **wide)[0], before)
+
+
 def test_without_a_reference_its_weights_are_nothing(comfy_nodes: Nodes, pipeline: Any) -> None:
     plain, info = paint(comfy_nodes, pipeline)
     assert info["references"] == []

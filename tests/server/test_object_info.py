@@ -106,6 +106,7 @@ NODES: dict[str, dict[str, Any]] = {
             "reference_weights": ("STRING", "", None),
             "negative_reference": ("IMAGE", None, None),
             "style_mask": ("MASK", None, None),
+            "reference_fit": (("crop", "pad", "stretch", "crops"), "crop", None),
         },
         "output": {"image": "IMAGE", "info": "STRING"},
     },
