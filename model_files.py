@@ -158,17 +158,19 @@ def _controlnet(path: Path, shapes: Shapes) -> ModelFile | None:
 
 
 def _ip_adapter(path: Path, shapes: Shapes) -> ModelFile | None:
+    """Plus and plus-face have one layout, and base and light: they differ in what they were trained on."""
     if not any(key.startswith("image_proj.") for key in shapes):
         return None
     width = next((shape[1] for key, shape in shapes.items() if key.endswith("to_k_ip.weight")), 0)
     family = _FAMILIES.get(width, f"{width}-wide")
-    if "image_proj.latents" in shapes:
-        hidden = shapes["image_proj.proj_in.weight"][1]
-        return ModelFile(path, "ip_adapter", f"an IP-Adapter plus for {family}", width, hidden_size=hidden)
     if "image_proj.proj.weight" in shapes:
         projection = shapes["image_proj.proj.weight"][1]
         return ModelFile(path, "ip_adapter", f"an IP-Adapter for {family}", width, projection_dim=projection)
-    return ModelFile(path, "unknown", f"an IP-Adapter variant for {family} that is not supported (FaceID or full)")
+    for name, telling, reading in (("plus", "latents", "proj_in"), ("full-face", "proj.3.weight", "proj.0")):
+        if f"image_proj.{telling}" in shapes:
+            hidden = shapes[f"image_proj.{reading}.weight"][1]
+            return ModelFile(path, "ip_adapter", f"an IP-Adapter {name} for {family}", width, hidden_size=hidden)
+    return ModelFile(path, "unknown", f"an IP-Adapter variant for {family} that is not supported (such as FaceID)")
 
 
 def _clip(path: Path, shapes: Shapes) -> ModelFile | None:

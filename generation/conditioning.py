@@ -12,11 +12,14 @@ from PIL import Image
 
 from .lora import merged
 from .prompts import Token, cut_windows, load_embedding, read_segments
+from .reference_fit import effective_fit, squares
+from .style_attention import Region
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .pipeline import StylePipeline
+    from .settings import GenerationSettings
 
 
 def encode_prompts(pipeline: StylePipeline, prompts: Mapping[str, str]) -> list[torch.Tensor]:
@@ -73,10 +76,17 @@ def _encode_window(pipeline: StylePipeline, window: list[Token], empty: torch.Te
 
 @dataclass(frozen=True)
 class Reference:
-    """A style picture (RGB), with its encoding by the pipeline's image encoder where that is known already."""
+    """A style picture (RGB), with its encoding by the pipeline's image encoder where that is known already.
+
+    encoding: of the picture as `crop` fits it; with any other fit it is not used, unless the picture is square.
+    weight: how much it counts beside other references, from 0 on. mask: (H, W) float 0..1 of the picture's size, where
+    it is seen; references that are given the same tensor are combined, those of another are seen beside them.
+    """
 
     picture: Image.Image
     encoding: np.ndarray | None = None
+    weight: float = 1.0
+    mask: torch.Tensor | None = None
 
 
 def encode_pictures(pipeline: StylePipeline, pictures: Sequence[Image.Image]) -> torch.Tensor:
@@ -86,27 +96,65 @@ def encode_pictures(pipeline: StylePipeline, pictures: Sequence[Image.Image]) ->
     return _encode_pixels(pipeline, pixels.to(device))
 
 
-def encode_references(pipeline: StylePipeline, references: Sequence[Reference]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return n references as (positive, negative), each (1, n, E), or (1, n, tokens, E) for a plus adapter, on the CPU.
+# Positive and negative, each (1, n, E), or (1, n, tokens, E) for an adapter that reads hidden states, on the CPU; and
+# how the n share the picture, where they are not all alike.
+StyleTokens = tuple[torch.Tensor, torch.Tensor, tuple[Region, ...]]
+
+
+def encode_references(
+    pipeline: StylePipeline,
+    references: Sequence[Reference],
+    settings: GenerationSettings,
+    negative: Reference | None = None,
+) -> StyleTokens:
+    """Encode references whose weights lie above 0: those of one mask are joined, or averaged, as the settings say.
 
     A picture that was encoded before is remembered, and then the image encoder is not loaded.
-    The negative is what diffusers uses: zeros for an adapter that reads the pooled embedding, the encoding of a black
-    (all-zero) picture for one that reads hidden states.
+    The other half of guidance is given `negative`, or else what diffusers uses: zeros for an adapter that reads the
+    pooled embedding, the encoding of a black (all-zero) picture for one that reads hidden states.
     """
     dtype = next(pipeline.image_encoder.parameters()).dtype
-    positive = torch.cat([_encode_reference(pipeline, reference).to(dtype) for reference in references])
-    if not pipeline.reads_hidden_states:
-        return positive[None], torch.zeros_like(positive)[None]
-    negative = pipeline.remembered(("black",), lambda: _encode_black(pipeline))
-    return positive[None], negative.expand_as(positive)[None]
+    rows, regions = [], []
+    for mask in {id(reference.mask): reference.mask for reference in references}.values():
+        inside = [reference for reference in references if reference.mask is mask]
+        encoded = torch.cat([_encode_reference(pipeline, one, settings.reference_fit).to(dtype) for one in inside])
+        weights = tuple(reference.weight for reference in inside)
+        if settings.combine == "averaged" and len(inside) > 1:
+            encoded, weights = _average(encoded, weights), (1.0,)
+        rows.append(encoded)
+        regions.append(Region(weights, mask))
+    encoded, avoided = torch.cat(rows), _encode_negative(pipeline, negative, settings.reference_fit).to(dtype)
+    plain = len(regions) == 1 and regions[0].is_plain
+    return encoded[None], avoided.expand_as(encoded)[None], () if plain else tuple(regions)
 
 
-def _encode_reference(pipeline: StylePipeline, reference: Reference) -> torch.Tensor:
-    if reference.encoding is not None:
-        return torch.from_numpy(reference.encoding)[None]
+def _encode_negative(pipeline: StylePipeline, negative: Reference | None, fit: str) -> torch.Tensor:
+    if negative is not None:
+        return _encode_reference(pipeline, negative, fit)
+    if pipeline.reads_hidden_states:
+        return pipeline.remembered(("black",), lambda: _encode_black(pipeline))
+    return torch.zeros(1, pipeline.image_encoder.config.projection_dim)
+
+
+def _average(encoded: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
+    """Return the weighted mean of (n, ...) as (1, ...), summed in float32."""
+    parts = torch.tensor(weights, dtype=torch.float32) / sum(weights)
+    return torch.tensordot(parts, encoded.float(), dims=1)[None].to(encoded.dtype)
+
+
+def _encode_reference(pipeline: StylePipeline, reference: Reference, fit: str) -> torch.Tensor:
     picture = reference.picture
-    key = ("picture", picture.size, hashlib.sha256(picture.tobytes()).digest())
-    return pipeline.remembered(key, lambda: encode_pictures(pipeline, [picture]))
+    fit = effective_fit(picture, fit)
+    if reference.encoding is not None and fit == "crop":
+        return torch.from_numpy(reference.encoding)[None]
+
+    def encode() -> torch.Tensor:
+        parts = squares(picture, fit, pipeline.image_encoder.config.image_size)
+        encoded = encode_pictures(pipeline, parts)
+        return encoded if len(parts) == 1 else _average(encoded.cpu(), [1.0] * len(parts))
+
+    key = ("picture", fit, picture.size, hashlib.sha256(picture.tobytes()).digest())
+    return pipeline.remembered(key, encode)
 
 
 def _encode_black(pipeline: StylePipeline) -> torch.Tensor:
@@ -114,14 +162,14 @@ def _encode_black(pipeline: StylePipeline) -> torch.Tensor:
     return _encode_pixels(pipeline, torch.zeros(1, 3, side, side, device=pipeline.on_device(pipeline.image_encoder)))
 
 
-def empty_reference(pipeline: StylePipeline) -> tuple[torch.Tensor, torch.Tensor]:
+def empty_reference(pipeline: StylePipeline) -> StyleTokens:
     """Return embeddings of the right shape for a run at IP-Adapter scale 0: diffusers wants some, and skips them."""
     config = pipeline.image_encoder.config
     shape = (1, 1, config.projection_dim)
     if pipeline.reads_hidden_states:
         shape = (1, 1, (config.image_size // config.patch_size) ** 2 + 1, config.hidden_size)
     zeros = torch.zeros(shape, dtype=next(pipeline.image_encoder.parameters()).dtype)
-    return zeros, zeros
+    return zeros, zeros, ()
 
 
 def _encode_pixels(pipeline: StylePipeline, pixels: torch.Tensor) -> torch.Tensor:

@@ -30,21 +30,28 @@ class DeepFeatures:
         self._deep = named["hidden_states"]
 
     def shallow(
-        self, entering: torch.Tensor, time: torch.Tensor, text: torch.Tensor, added: dict[str, Any]
+        self,
+        entering: torch.Tensor,
+        time: torch.Tensor,
+        text: torch.Tensor,
+        added: dict[str, Any],
+        attention: dict[str, Any],
     ) -> torch.Tensor:
         """Return the prediction (B, 4, h, w) from the first down block, the last up block and the kept features."""
         unet, deep = self.unet, self._deep
         moment = unet.time_embedding(unet.get_time_embed(entering, time))
-        tokens = unet.process_encoder_hidden_states(text, added)
+        attends = {
+            "encoder_hidden_states": unet.process_encoder_hidden_states(text, added),
+            "cross_attention_kwargs": attention,
+        }
         last = unet.up_blocks[-1]
         start = unet.conv_in(entering)
-        _, skips = self._run(unet.down_blocks[0], tokens, hidden_states=start, temb=moment)
+        _, skips = self._run(unet.down_blocks[0], attends, hidden_states=start, temb=moment)
         skips = (start, *skips)[: len(last.resnets)]
         if self.residuals:
             skips = tuple(skip + residual for skip, residual in zip(skips, self.residuals, strict=False))
-        leaving = self._run(last, tokens, hidden_states=deep, temb=moment, res_hidden_states_tuple=skips)
+        leaving = self._run(last, attends, hidden_states=deep, temb=moment, res_hidden_states_tuple=skips)
         return unet.conv_out(unet.conv_act(unet.conv_norm_out(leaving)))
 
-    def _run(self, block: Any, tokens: Any, **inputs: Any) -> Any:
-        attends = getattr(block, "has_cross_attention", False)
-        return block(**inputs, **({"encoder_hidden_states": tokens} if attends else {}))
+    def _run(self, block: Any, attends: dict[str, Any], **inputs: Any) -> Any:
+        return block(**inputs, **(attends if getattr(block, "has_cross_attention", False) else {}))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
 
@@ -19,6 +19,7 @@ from .deep_features import DeepFeatures
 from .pipeline import Denoiser
 from .plan import Step
 from .settings import GenerationSettings
+from .style_attention import Region, SharedStyle
 from .style_blocks import set_style
 
 # on_step(step, steps, latents): step counts from 1; latents are (N, 4, H/8, W/8) on the sampling device.
@@ -30,7 +31,8 @@ class Conditioning:
     """What the models attend to, for one picture.
 
     text, no_text: (1, tokens, D). style, no_style: (1, n, E), or (1, n, tokens, E) for a plus adapter. edges:
-    (1, 3, H, W) float 0..1, white on black; None = no ControlNet.
+    (1, 3, H, W) float 0..1, white on black; None = no ControlNet. regions: how the n references share the picture, in
+    their order; empty = all alike, everywhere.
     """
 
     text: torch.Tensor
@@ -38,15 +40,20 @@ class Conditioning:
     style: torch.Tensor
     no_style: torch.Tensor
     edges: torch.Tensor | None
+    regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """The conditioning of all pictures, those of the unguided half first; the same objects at every step."""
+    """The conditioning of all pictures, those of the unguided half first; the same objects at every step.
+
+    attention: further arguments of the attention layers.
+    """
 
     text: torch.Tensor
     added: dict[str, list[torch.Tensor]]
     edges: torch.Tensor | None
+    attention: dict[str, Any] = field(default_factory=dict)
 
 
 def denoise(
@@ -60,7 +67,11 @@ def denoise(
     """Return latents (N, 4, H/8, W/8), on the denoiser's device. The scheduler's timesteps must be set: one a step."""
     weight = next(denoiser.unet.parameters())
     count = settings.num_images
-    batches = {guided: _batch(conditioning, count, guided, weight) for guided in {step.guided for step in steps}}
+    shared = SharedStyle(conditioning.regions, settings.height // 8, settings.width // 8)
+    attention = {"ip_adapter_masks": shared} if conditioning.regions else {}
+    batches = {
+        guided: _batch(conditioning, count, guided, weight, attention) for guided in {step.guided for step in steps}
+    }
     generators = [torch.Generator().manual_seed((settings.seed + n) % 2**64) for n in range(count)]
     shape = (count, denoiser.unet.config.in_channels, settings.height // 8, settings.width // 8)
     latents = randn_tensor(shape, generator=generators, device=weight.device, dtype=weight.dtype)
@@ -84,7 +95,7 @@ def _predict(
     denoiser: Denoiser, deep: DeepFeatures, entering: torch.Tensor, time: torch.Tensor, batch: _Batch, step: Step
 ) -> torch.Tensor:
     if step.reuse:
-        return deep.shallow(entering, time, batch.text, batch.added)
+        return deep.shallow(entering, time, batch.text, batch.added, batch.attention)
     residuals: dict[str, Any] = {}
     if step.control and batch.edges is not None:
         down, middle = denoiser.controlnet(
@@ -102,12 +113,15 @@ def _predict(
         time,
         encoder_hidden_states=batch.text,
         added_cond_kwargs=batch.added,
+        cross_attention_kwargs=batch.attention,
         return_dict=False,
         **residuals,
     )[0]
 
 
-def _batch(conditioning: Conditioning, count: int, guided: bool, weight: torch.Tensor) -> _Batch:
+def _batch(
+    conditioning: Conditioning, count: int, guided: bool, weight: torch.Tensor, attention: dict[str, Any]
+) -> _Batch:
     def rows(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
         halves = (negative, positive) if guided else (positive,)
         return torch.cat([half.to(weight).expand(count, *half.shape[1:]) for half in halves])
@@ -117,6 +131,7 @@ def _batch(conditioning: Conditioning, count: int, guided: bool, weight: torch.T
         text=rows(conditioning.text, conditioning.no_text),
         added={"image_embeds": [rows(conditioning.style, conditioning.no_style)]},
         edges=None if edges is None else rows(edges, edges),
+        attention=attention,
     )
 
 

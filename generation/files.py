@@ -5,11 +5,14 @@ from pathlib import Path
 
 from ..model_files import ModelFile, identify
 
-# What the published IP-Adapters of SD 1.5 were trained with, all but the vit-G one.
-_VIT_H = (
-    "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors "
-    "(https://huggingface.co/h94/IP-Adapter/resolve/main/models/image_encoder/model.safetensors)"
-)
+# The published image encoders by hidden size and by numbers an image. All of SD 1.5's IP-Adapters but the vit-G one
+# were trained with the first.
+_HUB = "https://huggingface.co/h94/IP-Adapter/resolve/main"
+_VIT_H = f"CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors ({_HUB}/models/image_encoder/model.safetensors)"
+_VIT_G = f"CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors ({_HUB}/sdxl_models/image_encoder/model.safetensors)"
+_BY_HIDDEN_SIZE = {1280: _VIT_H, 1664: _VIT_G}
+_BY_PROJECTION = {1024: _VIT_H, 1280: _VIT_G}
+_VARIANTS = "base, light, plus, plus-face or full-face"
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,7 @@ def check_files(base_model: Path, controlnet: Path, ip_adapter: Path, image_enco
     if base.in_channels not in (0, 4) or base.cross_attention_dim >= 1024:
         raise ValueError(f"base_model {base_model.name} is {base.description}: choose an SD 1.5 text-to-image model.")
     control = _expect(identify(controlnet), "controlnet", "controlnet", "a ControlNet for SD 1.5")
-    adapter = _expect(
-        identify(ip_adapter), "ip_adapter", "ip_adapter", "an IP-Adapter for SD 1.5 (base, light or plus)"
-    )
+    adapter = _expect(identify(ip_adapter), "ip_adapter", "ip_adapter", f"an IP-Adapter for SD 1.5 ({_VARIANTS})")
     for name, part in (("controlnet", control), ("ip_adapter", adapter)):
         if part.cross_attention_dim != base.cross_attention_dim:
             raise ValueError(
@@ -75,9 +76,9 @@ def _pair_image_encoder(adapter: ModelFile, candidates: list[Path]) -> ModelFile
             return file
     width = f"{adapter.hidden_size} wide" if adapter.hidden_size else f"{adapter.projection_dim} numbers an image"
     seen = "; ".join(f"{file.path.name} is {file.description}" for file in found) or "it is empty"
-    published = adapter.hidden_size == 1280 or adapter.projection_dim == 1024
-    advice = f"put {_VIT_H if published else 'one'} into models/clip_vision, or choose another ip_adapter"
+    published = _BY_HIDDEN_SIZE.get(adapter.hidden_size) or _BY_PROJECTION.get(adapter.projection_dim)
+    advice = f"put {published or 'one'} into models/clip_vision, or choose another ip_adapter"
     raise ValueError(
-        f"ip_adapter {adapter.path.name} needs a CLIP image encoder of {width}, and the clip_vision folder has none "
-        f"({seen}): {advice}."
+        f"ip_adapter {adapter.path.name} is {adapter.description}, which needs a CLIP image encoder of {width}, and "
+        f"the clip_vision folder has none ({seen}): {advice}."
     )

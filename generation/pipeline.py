@@ -25,6 +25,7 @@ from ..model_configs import clip_vision_config
 from ..model_files import ModelFile, fingerprint, load_state_dict, read_shapes
 from .files import PipelineFiles
 from .memory_ladder import OUT_OF_MEMORY
+from .style_attention import use_style_attention
 
 if TYPE_CHECKING:
     from .lora import Lora
@@ -206,6 +207,7 @@ def _add_ip_adapter(unet, image_encoder, image_processor, file: ModelFile) -> No
         loader.load_ip_adapter(tree, subfolder="", weight_name="", image_encoder_folder=None)
     finally:
         diffusers.logging.set_verbosity(verbosity)
+    use_style_attention(unet)
 
 
 def _from_folder(model: Any, folder: Path, **options: Any) -> Any:

@@ -43,26 +43,30 @@ def generate(
     edges: torch.Tensor | None,
     references: Sequence[Reference],
     on_step: StepCallback = lambda step, steps, latents: None,
+    negative: Reference | None = None,
 ) -> GenerationResult:
     """Sample.
 
-    edges: (1, 3, H, W) float 0..1, white lines on black, of the settings' size; None = no ControlNet. references: their
-    IP-Adapter tokens are joined; empty = no style. An exception from `on_step` ends the run within the step. A stage
-    that runs out of memory begins again, in less of it.
+    edges: (1, 3, H, W) float 0..1, white lines on black, of the settings' size; None = no ControlNet. references: those
+    of weight 0 are left out; empty = no style. An exception from `on_step` ends the run within the step. A stage that
+    runs out of memory begins again, in less of it. negative: what guidance leads away from, where there are references.
     """
     if settings.speed == "turbo":
         settings = turbo_settings(settings, [lora.name for lora in pipeline.loras])
     seconds: dict[str, float] = {}
+    references = [reference for reference in references if reference.weight > 0]
     styled = bool(references) and settings.ip_adapter_scale != 0
     with MemoryLadder(pipeline.out_of_memory, pipeline.make_room) as ladder:
         with _timed(seconds, "prompt"):
             prompts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
             text, no_text = ladder.run("encoding the prompt", partial(encode_prompts, pipeline, prompts))
         with _timed(seconds, "reference"):
-            encode = partial(encode_references, pipeline, references) if styled else partial(empty_reference, pipeline)
-            style, no_style = ladder.run("encoding the references", encode)
+            encode = partial(empty_reference, pipeline)
+            if styled:
+                encode = partial(encode_references, pipeline, references, settings, negative)
+            style, no_style, regions = ladder.run("encoding the references", encode)
         with _timed(seconds, "sampling"):
-            conditioning = Conditioning(text, no_text, style, no_style, edges)
+            conditioning = Conditioning(text, no_text, style, no_style, edges, regions)
             sample = partial(_sample, pipeline, settings, conditioning, styled, on_step)
             latents = ladder.run("sampling", sample, ("sliced attention", SlicedAttention))
         with _timed(seconds, "decoding"):

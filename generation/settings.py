@@ -11,6 +11,8 @@ MAX_SEED = 2**64 - 1
 MAX_LCM_STEPS = 50  # the steps of the solver that they were distilled from: `original_inference_steps` of LCMScheduler
 STYLE_MODES = ("full", "style", "composition")
 SPEEDS = ("exact", "balanced", "turbo")
+COMBINATIONS = ("joined", "averaged")
+REFERENCE_FITS = ("crop", "pad", "stretch", "crops")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class GenerationSettings:
     ip_adapter_end: float = 1.0
     style_mode: str = "full"
     speed: str = "exact"
+    combine: str = "joined"
+    reference_fit: str = "crop"
 
     def __post_init__(self) -> None:
         check_prompt(self.prompt, "prompt")
@@ -42,7 +46,8 @@ class GenerationSettings:
         check_size(self.width, self.height)
         _check_range("control", self.control_guidance_start, self.control_guidance_end)
         _check_range("style", self.ip_adapter_start, self.ip_adapter_end)
-        for name, choices in (("scheduler", SCHEDULERS), ("style_mode", STYLE_MODES), ("speed", SPEEDS)):
+        choices_of = {"scheduler": SCHEDULERS, "style_mode": STYLE_MODES, "speed": SPEEDS}
+        for name, choices in (choices_of | {"combine": COMBINATIONS, "reference_fit": REFERENCE_FITS}).items():
             if getattr(self, name) not in choices:
                 chosen = getattr(self, name)
                 raise ValueError(f"{name} '{chosen}' does not exist: choose one of {', '.join(choices)}.")

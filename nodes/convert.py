@@ -35,6 +35,23 @@ def image_to_pil(image: torch.Tensor, name: str) -> list[Image.Image]:
     return [Image.fromarray(array) for array in image_to_arrays(image, name)]
 
 
+def fit_masks(masks: torch.Tensor, name: str, height: int, width: int) -> torch.Tensor:
+    """Return a MASK [B,H,W] or [H,W] as (B, height, width) float 0..1 on the CPU, stretched where it has another size.
+
+    Raises ValueError for NaN and odd shapes.
+    """
+    masks = masks[None] if masks.ndim == 2 else masks
+    if masks.ndim != 3 or 0 in masks.shape:
+        raise ValueError(f"{name} has the shape {tuple(masks.shape)}: a MASK is [batch, height, width].")
+    if not torch.isfinite(masks).all():
+        raise ValueError(f"{name} holds values that are no numbers (NaN or infinite): check the node that makes it.")
+    masks = masks.detach().float().cpu().clamp(0, 1)
+    if masks.shape[1:] == (height, width):
+        return masks
+    size = (height, width)
+    return torch.nn.functional.interpolate(masks[:, None], size=size, mode="bilinear", antialias=True)[:, 0]
+
+
 def array_to_image(array: np.ndarray) -> torch.Tensor:
     """Return (H, W) or (H, W, 3) uint8 as an IMAGE [1,H,W,3]."""
     if array.ndim == 2:

@@ -22,7 +22,7 @@ class LoadStylePipeline(io.ComfyNode):
             "base_model": "Stable Diffusion 1.5: a checkpoint from models/checkpoints, a folder from "
             "models/diffusers, or the bundled miniature, which is a demonstration.",
             "controlnet": "ControlNet for SD 1.5, from models/controlnet: keeps the picture's structure to the edges.",
-            "ip_adapter": "IP-Adapter for SD 1.5 (base, light, plus), from models/ipadapter: carries the style over. "
+            "ip_adapter": "IP-Adapter for SD 1.5 (base, light, plus, plus-face, full-face), from models/ipadapter. "
             "Its image encoder is found in models/clip_vision by the widths in the files' headers.",
         }
         options = {part: paths.model_options(part) for part in _PARTS}

@@ -18,8 +18,9 @@ from ..retrieval.reader import content_id
 from . import convert
 from .lora import with_distilled_lora
 from .requirements import GENERATION, require
-from .sampler_inputs import describe_references, known_encodings, read_inputs
+from .sampler_inputs import read_inputs
 from .sockets import StylePipelineSocket, StyleReferencesSocket
+from .style_inputs import describe_references, known_encodings, style_inputs
 
 
 class ControlNetIPAdapterSampler(io.ComfyNode):
@@ -133,6 +134,7 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                     optional=True,
                     tooltip="A picture as style reference, when references is not linked.",
                 ),
+                *style_inputs(),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The pictures."),
@@ -166,17 +168,16 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
     @classmethod
     def execute(cls, pipeline, **widgets) -> io.NodeOutput:
         require(GENERATION)
-        from ..generation.conditioning import Reference
         from ..generation.sampler import generate
 
-        settings, edges, references, pictures = read_inputs(**widgets)
+        settings, edges, references, pictures, style = read_inputs(**widgets)
         if settings.speed == "turbo":
             pipeline = with_distilled_lora(pipeline)
-        known = known_encodings(references, pipeline.encoding_id) or [None] * len(pictures)
-        styles = [Reference(picture, encoding) for picture, encoding in zip(pictures, known, strict=True)]
+        styles = style.of(pictures, known_encodings(references, pipeline.encoding_id))
         watch = _MemoryWatch()
-        result = generate(pipeline, settings, edges, styles, _step_callback(settings, watch))
-        info = _describe(pipeline, result.settings, edges) | {"references": describe_references(references, pictures)}
+        result = generate(pipeline, settings, edges, styles, _step_callback(settings, watch), style.negative)
+        info = _describe(pipeline, result.settings, edges)
+        info |= {"references": describe_references(references, pictures, style.weights)} | style.describe()
         info |= {"memory_steps": result.memory_steps, "decoded_in": result.decoded_in}
         if cls.hidden.extra_pnginfo is not None:  # SaveImage writes each of its entries into the PNG
             cls.hidden.extra_pnginfo["style_rag"] = info

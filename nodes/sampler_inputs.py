@@ -1,7 +1,5 @@
 """The sampler's widgets and links to settings, edges and references, all checked before the pipeline is loaded."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from PIL import Image
@@ -10,11 +8,11 @@ from ..generation.canny import fit_to
 from ..generation.prompts import read_segments
 from ..generation.settings import GenerationSettings, check_size
 from ..generation.turbo import turbo_settings
-from ..retrieval.reader import content_id
 from . import convert, paths
 from .lora import distilled_loras
 from .requirements import OPENCV, require
 from .sockets import StyleReferences
+from .style_inputs import StyleControl, read_pictures, read_style
 
 
 def read_inputs(
@@ -38,8 +36,13 @@ def read_inputs(
     edges: torch.Tensor | None = None,
     references: StyleReferences | None = None,
     reference_image: torch.Tensor | None = None,
-) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...]]:
-    """Translate the widgets into settings, edges, references and their pictures, and check them all."""
+    combine: str = "joined",
+    reference_weights: str = "",
+    negative_reference: torch.Tensor | None = None,
+    style_mask: torch.Tensor | None = None,
+    reference_fit: str = "crop",
+) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...], StyleControl]:
+    """Translate the widgets into settings, edges, references, their pictures, what is said of them; check them all."""
     for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
         for segment in read_segments(text, name):
             if segment.is_embedding:
@@ -63,13 +66,15 @@ def read_inputs(
         ip_adapter_end=style_end,
         style_mode=style_mode,
         speed=speed,
+        combine=combine,
+        reference_fit=reference_fit,
     )
     if speed == "turbo":
         turbo_settings(settings, [file.name for file in distilled_loras()])
-    if references is not None:
-        return settings, control, references, references.pictures
-    pictures = [] if reference_image is None else convert.image_to_pil(reference_image, "reference_image")
-    return settings, control, None, tuple(pictures)
+    pictures = read_pictures(references, reference_image)
+    masks = None if style_mask is None else convert.fit_masks(style_mask, "style_mask", height, width)
+    style = read_style(references, len(pictures), reference_weights, negative_reference, masks)
+    return settings, control, references, pictures, style
 
 
 def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[torch.Tensor | None, int, int]:
@@ -89,27 +94,3 @@ def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[to
         pictures[0] = fit_to(pictures[0], width, height, "stretch")
     array = np.ascontiguousarray(pictures[0].transpose(2, 0, 1))[None]
     return torch.from_numpy(array).float() / 255, width, height
-
-
-def known_encodings(references: StyleReferences | None, encoder: str) -> list[np.ndarray | None]:
-    """Return what StyleKnowledgeBase stored of each reference for the pipeline's image encoder."""
-    if references is None:
-        return []
-    return [references.store.encoding(encoder, match.record.id) for match in references.matches]
-
-
-def describe_references(
-    references: StyleReferences | None, pictures: tuple[Image.Image, ...]
-) -> list[dict[str, object]]:
-    """Return what `info` says of each reference: at least its id, the hash of its content."""
-    if references is None:
-        return [{"id": content_id(picture)} for picture in pictures]
-    return [
-        {
-            "id": match.record.id,
-            "name": match.record.name,
-            "file": Path(match.record.file).name,
-            "score": round(match.score, 4),
-        }
-        for match in references.matches
-    ]

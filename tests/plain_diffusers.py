@@ -59,8 +59,10 @@ def plain(
     control: torch.Tensor | None,
     style: Reference | None,
     loras: Sequence[tuple[Path, float]] = (),
+    **given: Any,
 ) -> torch.Tensor:
-    """The same latents by diffusers alone, (N, 4, H/8, W/8). loras: files and their strengths."""
+    """The same latents by diffusers alone, (N, 4, H/8, W/8). loras: files and their strengths. given: to its pipeline,
+    in place of what it is called with here."""
     extra: dict[str, Any] = {"width": settings.width, "height": settings.height}
     if control is not None:
         extra = {
@@ -86,7 +88,7 @@ def plain(
         num_images_per_prompt=settings.num_images,
         generator=[torch.Generator().manual_seed(settings.seed + n) for n in range(settings.num_images)],
         output_type="latent",
-        **extra,
+        **(extra | given),
     ).images
 
 

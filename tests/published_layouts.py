@@ -58,11 +58,14 @@ VISION = {
     "vit-g": (1664, 48, 8192, 16, 14, 1280, "gelu"),
     "vit-b": (768, 12, 3072, 12, 32, 512, "quick_gelu"),
 }
-# base model, image projection, width of the image embedding it reads: "plus" reads hidden states, the rest projections
+# base model, image projection, width of the image embedding it reads: "plus" and "full" read hidden states, the rest
+# projections; light and plus-face differ from base and plus in what they were trained on alone
 IP_ADAPTERS = {
     "ip-adapter_sd15": ("unet", "linear", 1024),
     "ip-adapter_sd15_light": ("unet", "linear", 1024),
     "ip-adapter-plus_sd15": ("unet", "resampler", 1280),
+    "ip-adapter-plus-face_sd15": ("unet", "resampler", 1280),
+    "ip-adapter-full-face_sd15": ("unet", "mlp", 1280),
     "ip-adapter_sd15_vit-G": ("unet", "linear", 1280),
     "ip-adapter_sdxl_vit-h": ("sdxl", "linear", 1024),
 }
@@ -378,6 +381,10 @@ def ip_adapter(path: Path, size: Size = SMALL, seed: int = 0, *, kind: str = "ip
     if projection == "linear":
         shapes |= {"proj.weight": (4 * cross, image_width), "proj.bias": (4 * cross,)}
         shapes |= {"norm.weight": (cross,), "norm.bias": (cross,)}
+    elif projection == "mlp":  # a token for each of the encoder's: two layers, and a norm as the fourth of the sequence
+        shapes |= {"proj.0.weight": (image_width, image_width), "proj.0.bias": (image_width,)}
+        shapes |= {"proj.2.weight": (cross, image_width), "proj.2.bias": (cross,)}
+        shapes |= {"proj.3.weight": (cross,), "proj.3.bias": (cross,)}
     else:
         shapes |= resampler_shapes(size.resampler_width, image_width, cross)
     shapes = {f"image_proj.{name}": shape for name, shape in shapes.items()}

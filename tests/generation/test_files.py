@@ -4,21 +4,32 @@ picture."""
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import published_layouts as published
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from PIL import Image
 from style_pack.generation import pipeline as loading
 from style_pack.generation.conditioning import Reference
 from style_pack.generation.files import check_files
 from style_pack.generation.sampler import generate
+from style_pack.generation.schedulers import build_scheduler
 from style_pack.generation.settings import GenerationSettings
 from style_pack.model_files import identify
+from transformers import CLIPTextModel
 
 SIZE = published.SMALL
 SETTINGS = GenerationSettings("a castle", "", 3, 2, 3.0, "ddim", 64, 64)
+VARIANTS = [kind for kind, (base, _, width) in published.IP_ADAPTERS.items() if base == "unet" and "vit-G" not in kind]
+
+
+def face_id() -> dict[str, torch.Tensor]:
+    """What tells IP-Adapter FaceID: its projection reads 512 numbers of a face recognition, and has a norm apart."""
+    shapes = {"image_proj.proj.0.weight": (1024, 512), "image_proj.norm.weight": (768,)}
+    return {name: torch.zeros(shape) for name, shape in (shapes | {"ip_adapter.1.to_k_ip.weight": (32, 768)}).items()}
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +44,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     published.controlnet(root / "control.safetensors", layout="diffusers")
     published.controlnet(root / "control.pth", layout="original")
     published.controlnet(root / "control bare.safetensors", layout="bare")
-    for kind in ("ip-adapter_sd15", "ip-adapter-plus_sd15"):
+    for kind in VARIANTS:
         published.ip_adapter(root / f"{kind}.safetensors", kind=kind)
         published.ip_adapter(root / f"{kind}.bin", kind=kind)
     published.ip_adapter(root / "sdxl adapter.safetensors", kind="ip-adapter_sdxl_vit-h")
+    published.ip_adapter(root / "vit-g adapter.safetensors", kind="ip-adapter_sd15_vit-G")
+    published.save(root / "face id.safetensors", face_id())
     published.clip_vision(root / "encoder.safetensors")
     published.clip_vision(root / "encoder folder")
     published.clip_vision(root / "wrong encoder.safetensors", kind="vit-l")
+    published.clip_vision(root / "vit-g.safetensors", kind="vit-g")
     for base in ("sdxl", "sd2", "sd15_inpainting"):
         published.checkpoint_stub(root / f"{base}.safetensors", base)
     published.tokenizer_folder(root / "tokenizer")
@@ -59,13 +73,42 @@ def small_configs(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 def paint(models: Path, base: str, control: str, adapter: str, encoder: str) -> torch.Tensor:
     files = check_files(models / base, models / control, models / adapter, [models / encoder])
     pipeline = loading.load_pipeline(files, models / "tokenizer", torch.float32)
-    style = Reference(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)))
     lines = torch.zeros(1, 3, 64, 64)
     lines[..., 20:40] = 1
-    return generate(pipeline, SETTINGS, lines, [style]).images
+    return generate(pipeline, SETTINGS, lines, [style()]).images
 
 
-@pytest.mark.parametrize("kind", ["ip-adapter_sd15", "ip-adapter-plus_sd15"])
+def style() -> Reference:
+    return Reference(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)))
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+def test_every_variant_gives_the_latents_of_diffusers_own_loader(models: Path, kind: str) -> None:
+    encoders = [models / name for name in ("wrong encoder.safetensors", "vit-g.safetensors", "encoder.safetensors")]
+    adapter = models / f"{kind}.safetensors"
+    files = check_files(models / "folder", models / "control folder", adapter, encoders)
+    assert files.image_encoder.path.name == "encoder.safetensors"
+    pipeline = loading.load_pipeline(files, models / "tokenizer", torch.float32)
+    ours, unstyled = (generate(pipeline, SETTINGS, None, styles).latents for styles in ([style()], []))
+    text_encoder = CLIPTextModel.from_pretrained(models / "folder" / "text_encoder").float()
+    pipe: Any = StableDiffusionPipeline.from_pretrained(models / "folder", text_encoder=text_encoder)
+    pipe.load_ip_adapter(
+        str(models), subfolder="", weight_name=adapter.name, image_encoder_folder="encoder folder",
+        local_files_only=True,
+    )  # fmt: skip
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = build_scheduler(SETTINGS.scheduler, dict(pipe.scheduler.config))
+    pipe.set_ip_adapter_scale(SETTINGS.ip_adapter_scale)
+    plain = pipe(
+        SETTINGS.prompt, negative_prompt="", ip_adapter_image=style().picture, width=64, height=64,
+        output_type="latent", num_inference_steps=SETTINGS.num_inference_steps, guidance_scale=SETTINGS.guidance_scale,
+        generator=torch.Generator().manual_seed(SETTINGS.seed),
+    ).images  # fmt: skip
+    assert (ours - plain).abs().max() <= 1e-3
+    assert (ours - unstyled).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("kind", ["ip-adapter_sd15", "ip-adapter-plus_sd15", "ip-adapter-full-face_sd15"])
 def test_every_layout_loads_to_the_same_picture(models: Path, kind: str) -> None:
     expected = paint(models, "folder", "control folder", f"{kind}.safetensors", "encoder folder")
     assert torch.isfinite(expected).all()
@@ -92,6 +135,9 @@ def test_every_layout_loads_to_the_same_picture(models: Path, kind: str) -> None
         ("control bare.safetensors", "a ControlNet for SD 1.5"),
         ("ip-adapter_sd15.bin", "an IP-Adapter for SD 1.5"),
         ("ip-adapter-plus_sd15.safetensors", "an IP-Adapter plus for SD 1.5"),
+        ("ip-adapter-plus-face_sd15.bin", "an IP-Adapter plus for SD 1.5"),
+        ("ip-adapter-full-face_sd15.safetensors", "an IP-Adapter full-face for SD 1.5"),
+        ("face id.safetensors", "an IP-Adapter variant for SD 1.5 that is not supported (such as FaceID)"),
         ("encoder.safetensors", "a CLIP image encoder (1280 wide, 1024 numbers an image)"),
     ],
 )
@@ -115,7 +161,13 @@ def test_a_file_is_known_by_its_header(models: Path, name: str, description: str
         (
             "encoder",
             "wrong encoder.safetensors",
-            "needs a CLIP image encoder of 1024 numbers an image, and the clip_vision",
+            "an IP-Adapter for SD 1.5, which needs a CLIP image encoder of 1024 numbers an image, and the clip_vision",
+        ),
+        ("adapter", "vit-g adapter.safetensors", r"1280 numbers an image, .* \(encoder.safetensors is .*bigG-14"),
+        (
+            "adapter",
+            "face id.safetensors",
+            r"\(such as FaceID\): choose .* \(base, light, plus, plus-face or full-face",
         ),
     ],
 )

@@ -43,6 +43,7 @@ CANNY: dict[str, Any] = {
     "fit": "pad",
 }
 SIZE = {"width": 64, "height": 64}
+PICTURES = {"reference_image": torch.zeros(2, 64, 64, 3)}
 
 
 def module(comfy_nodes: Nodes, name: str) -> Any:
@@ -151,6 +152,19 @@ def test_numbers_that_are_none_are_refused(comfy_nodes: Nodes, value: float) -> 
         ({**SIZE, "speed": "warp"}, "speed 'warp' does not exist: choose one of exact"),
         ({**SIZE, "prompt": "word " * 10_000}, "prompt has 50,000 characters"),
         ({**SIZE, "style_start": 1.0}, "style_start is 1 and style_end is 1"),
+        ({**SIZE, "negative_reference": torch.zeros(2, 8, 8, 3)}, "negative_reference holds 2 pictures, and one is"),
+        ({**SIZE, "style_mask": torch.zeros(1, 64, 64)}, "style_mask is 0 everywhere, and no reference would be seen"),
+        ({**SIZE, "style_mask": torch.ones(1, 1, 64, 64)}, r"style_mask has the shape \(1, 1, 64, 64\): a MASK is"),
+        ({**SIZE, "style_mask": torch.full((8, 8), float("nan"))}, "style_mask holds values that are no numbers"),
+        (
+            {**SIZE, **PICTURES, "style_mask": torch.ones(3, 8, 8)},
+            "style_mask holds 3 masks, and there are 2 references",
+        ),
+        ({**SIZE, "combine": "mixed"}, "combine 'mixed' does not exist: choose one of joined, averaged"),
+        (
+            {**SIZE, **PICTURES, "reference_weights": "1"},
+            "reference_weights holds 1 number, and there are 2 references",
+        ),
     ],
 )
 def test_the_sampler_refuses_before_it_asks_for_the_pipeline(
