@@ -19,8 +19,9 @@ function makeNode(type, [x, y], values) {
 
 // Pins a style to a RetrieveStyle node; with `more`, beside what is pinned already.
 export function pin(node, style, more = false) {
-  const before = more ? String(widgetOf(node, "pinned").value).split("\n").filter(Boolean) : [];
-  setWidget(node, "pinned", [...new Set([...before, style.id])].join("\n"));
+  const lines = more ? String(widgetOf(node, "pinned").value).split("\n").map((line) => line.trim()) : [];
+  const before = lines.filter((line) => line && line !== "none" && line.split(/\s+/)[0] !== style.id);
+  setWidget(node, "pinned", [...before, style.id].join("\n"));
   app.canvas.setDirty(true, true);
 }
 
