@@ -1,5 +1,6 @@
 // What the gallery does in the editor's graph: wired nodes for a style, a style pinned, a node's picture saved.
 import { app } from "../../../scripts/app.js";
+import { t } from "./words.js";
 
 const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name);
 
@@ -65,7 +66,10 @@ export async function pictureOf(node) {
   const url = new URL(shown.src);
   url.searchParams.delete("preview");
   const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`The picture of ${node.title} is not on the server any more: run the workflow again.`);
+  if (!answer.ok) {
+    const about = { node: node.title };
+    throw new Error(t("The picture of {node} is not on the server any more: run the workflow again.", about));
+  }
   const blob = await answer.blob();
   const called = (url.searchParams.get("filename") ?? "picture").replace(/ \[\w+\]$/, ""); // LoadImage's "a.png [temp]"
   return { blob, name: `${called.split("/").pop().replace(/\.[^.]*$/, "")}.${blob.type.replace("image/", "")}` };
