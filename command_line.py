@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument("name", help="of the knowledge base")
     shared.add_argument("--root", type=Path, default=DEFAULT_ROOT, help="folder of all knowledge bases (%(default)s)")
     shared.add_argument("--json", action="store_true", help="answer with one JSON value")
+    shared.add_argument("--wait", type=float, default=60, help="seconds for another writer to end (%(default)s)")
     encoding = argparse.ArgumentParser(add_help=False)
     encoding.add_argument("--encoder", help="folder or file of the CLIP model; default: the bundled one")
     encoding.add_argument(
@@ -178,7 +179,7 @@ def _open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
             f"there is no knowledge base '{options.name}' in {options.root} (there: {', '.join(known) or 'none'}): "
             "correct the name or --root, or make it with ingest."
         )
-    return StyleStore(folder)
+    return StyleStore(folder, options.wait)
 
 
 def _open_encoder(options: argparse.Namespace) -> StyleEncoder:

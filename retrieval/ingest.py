@@ -16,8 +16,8 @@ from .encoder import StyleEncoder
 from .fetch import LIST_SUFFIX, check_url, is_url, read_url_list
 from .origin import same_weights
 from .own_pictures import PICTURES, fetch_all, forget_files, no_longer_named
-from .reader import PACK_SUFFIX, SUFFIXES, find_pictures, open_picture
-from .records import IngestReport
+from .reader import PACK_SUFFIX, SUFFIXES, content_id, find_pictures, open_picture
+from .records import IngestReport, StyleRecord
 from .store import StyleStore
 from .sync import Progress, Readings, SyncRun, read_here
 
@@ -62,6 +62,7 @@ def ingest(
     report = IngestReport()
     if update == "open":
         store.require_current()
+        store.require_encoder(encoder.identity)
         with suppress(TimeoutError):  # the one who is writing now will do it
             store.publish(on_progress, wait=0)
     else:
@@ -136,10 +137,22 @@ def keep_encodings(
 ) -> int:
     """Store how another image encoder sees each picture that it has not seen yet, and return how many those were.
 
-    encoder: the id of what encodes. encode: n RGB pictures to an array of n rows.
+    One whose file is gone, or shows another picture since the last sync, is left out. encoder: the id of what encodes.
+    encode: n RGB pictures to an array of n rows.
     """
     missing = [record for record in store.records().values() if store.encoding(encoder, record.id) is None]
+    kept = 0
     for done, record in enumerate(missing, 1):
-        store.keep_encoding(encoder, record.id, encode([open_picture(Path(record.file))])[0])
+        if image := _shown_now(record):
+            store.keep_encoding(encoder, record.id, encode([image])[0])
+            kept += 1
         on_progress(done, len(missing))
-    return len(missing)
+    return kept
+
+
+def _shown_now(record: StyleRecord) -> Image.Image | None:
+    try:
+        image = open_picture(Path(record.file))
+    except ValueError:
+        return None
+    return image if content_id(image) == record.id else None
