@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/sampler.py [--size small|full --side 256 --steps 20 --measured 6 --rounds 3]
 
-All sides share one set of random weights in one process, in fp32 on the processor; `full` takes 12 GB of memory and,
+All sides share one set of random weights in one process, in fp32 on the processor; `full` takes 15 GB of memory and,
 on two idle cores, a quarter of an hour. Ours and the stock graph have prompt and reference encoded, as from the
 second run on; diffusers' pipeline encodes both every time.
 
@@ -57,12 +57,13 @@ class Timed:
         return self.total + (steps - len(self.steps) - 1) * median(self.steps)
 
 
-def timed(paint: Callable[[Callable[[], None]], Any], clock: Callable[[], float]) -> Timed:
-    """Run `paint`, which calls what it is given at every step."""
+def timed(paint: Callable[[Callable[[], None]], Any], taken: int, clock: Callable[[], float]) -> Timed:
+    """Run `paint`, which calls what it is given at every one of the steps that it takes."""
     moments: list[float] = []
     start = clock()
     paint(lambda: moments.append(clock()))
     end = clock()
+    assert len(moments) == taken, f"{len(moments)} steps were told of, {taken} were asked for"
     return Timed(end - start, [late - early for early, late in zip(moments, moments[1:], strict=False)])
 
 
@@ -122,26 +123,26 @@ class Sides:
 
 def measure(sides: Sides, rounds: int, clock: Callable[[], float]) -> dict[str, dict[str, Any]]:
     """Medians of the rounds: seconds of a picture, and of a step."""
-    steps = sides.settings.num_inference_steps
-    runs: dict[str, tuple[int, Callable[[Callable[[], None]], Any]]] = {
-        "diffusers": (steps, sides.diffusers),
-        "exact": (steps, partial(sides.ours, "exact", sides.measured)),
-        "stock": (steps, sides.comfyui),
-        "balanced": (steps, partial(sides.ours, "balanced", steps)),
-        "turbo, 8 steps": (8, partial(sides.ours, "turbo", 8)),
-        "turbo, 4 steps": (4, partial(sides.ours, "turbo", 4)),
+    steps, some = sides.settings.num_inference_steps, sides.measured
+    runs: dict[str, tuple[int, int, Callable[[Callable[[], None]], Any]]] = {  # of a picture, taken, how
+        "diffusers": (steps, some, sides.diffusers),
+        "exact": (steps, some, partial(sides.ours, "exact", some)),
+        "stock": (steps, some, sides.comfyui),
+        "balanced": (steps, steps, partial(sides.ours, "balanced", steps)),
+        "turbo, 8 steps": (8, 8, partial(sides.ours, "turbo", 8)),
+        "turbo, 4 steps": (4, 4, partial(sides.ours, "turbo", 4)),
     }
     found: dict[str, list[Timed]] = {name: [] for name in runs}
     for _ in range(rounds):
-        for name, (_, paint) in runs.items():
-            found[name].append(timed(paint, clock))
+        for name, (_, taken, paint) in runs.items():
+            found[name].append(timed(paint, taken, clock))
     return {
         name: {
             "seconds": round(median(run.picture(steps) for run in found[name]), 3),
             "seconds_a_step": round(median(sum(run.steps) / len(run.steps) for run in found[name]), 3),
             "steps": steps,
         }
-        for name, (steps, _) in runs.items()
+        for name, (steps, _, _) in runs.items()
     }
 
 

@@ -22,6 +22,7 @@ from full_size import SIZES, load_random
 from PIL import Image
 from stock_graph import SAMPLERS, StockGraph
 from style_pack.generation.conditioning import Reference, encode_prompts, encode_references
+from style_pack.generation.pipeline import CONFIGS
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import build_scheduler
 from style_pack.generation.settings import GenerationSettings
@@ -37,7 +38,7 @@ def with_our_sigmas(stock: StockGraph, settings: GenerationSettings, config: Any
     scheduler = build_scheduler("euler", config)
     scheduler.set_timesteps(settings.num_inference_steps)
     sigmas = scheduler.sigmas
-    start = float(scheduler.init_noise_sigma / sigmas[0]) if same_start else 1.0
+    start = float(scheduler.init_noise_sigma) if same_start else None
     return stock.euler(settings.seed, settings.guidance_scale, settings.height, sigmas, start)
 
 
@@ -55,6 +56,8 @@ def main() -> None:
     references = [Reference(Image.fromarray(noise))]
     with tempfile.TemporaryDirectory() as folder:
         pipeline = load_random(Path(folder), asked.size)
+        # SD 1.5's published one: it leaves the spacing of timesteps to each scheduler.
+        pipeline.scheduler_config = json.loads((CONFIGS / "scheduler" / "scheduler_config.json").read_text("utf-8"))
         stock = StockGraph(pipeline, Path(folder) / "comfyui")
         text, no_text = encode_prompts(pipeline, {"prompt": settings.prompt, "negative_prompt": "blurry"})
         style, no_style = encode_references(pipeline, references)

@@ -107,13 +107,19 @@ class StockGraph:
         named = SAMPLERS[scheduler]
         return self.nodes.KSampler().sample(self.styled, seed, steps, cfg, *named, *self.told, empty)[0]
 
-    def euler(self, seed: int, cfg: float, side: int, sigmas: torch.Tensor, start: float) -> torch.Tensor:
-        """Latents, in diffusers' scale, of ComfyUI's euler sampler over any sigmas, from `start` times its noise."""
+    def euler(self, seed: int, cfg: float, side: int, sigmas: torch.Tensor, start: float | None) -> torch.Tensor:
+        """Latents, in diffusers' scale, of ComfyUI's euler sampler over any sigmas.
+
+        start: the scale of the noise that it begins with; None = ComfyUI's own, which is the first sigma, or the root
+        of 1 + sigma^2 where that is the model's largest.
+        """
         import comfy.sample
         import comfy.samplers
 
         empty = torch.zeros(1, 4, side // 8, side // 8)
-        noise = comfy.sample.prepare_noise(empty, seed) * start
+        first, largest = float(sigmas[0]), float(self.model.model.model_sampling.sigma_max)
+        own = (1 + first**2) ** 0.5 if first > largest * (1 - 1e-5) else first
+        noise = comfy.sample.prepare_noise(empty, seed) * (1.0 if start is None else start / own)
         sampler = comfy.samplers.sampler_object("euler")
         positive, negative = self.told
         made = comfy.sample.sample_custom(

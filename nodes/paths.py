@@ -18,6 +18,8 @@ from .hub import HUB, local_copy
 PACK = Path(__file__).resolve().parent.parent
 MODELS = PACK / "models"
 SKETCHES = PACK / "styles" / "sketches"
+# What `speed` turbo takes for the bundled models. No COMBO lists it: beside any other model it would be a mistake.
+BUNDLED_TURBO = MODELS / "lora-tiny" / "lcm-lora_tiny.safetensors"
 WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 # What each COMBO offers beside the files it finds: name -> path in the pack, and Hub repository -> what to fetch of it.
