@@ -27,7 +27,7 @@ def test_another_knowledge_base_is_never_asked_for_the_thumbnails_of_the_last(
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     browser_page.open("RetrieveStyle")
-    page.locator(".style-rag-tab-button").click()
+    browser_page.sidebar_tab("Styles").click()
     tab = page.locator(".style-rag")
     tab.get_by_label("Knowledge base").select_option(MANY)
     expect(tab.get_by_role("status")).to_have_text("60 styles", timeout=SLOW_MS)
