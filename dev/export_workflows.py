@@ -116,6 +116,7 @@ def graph_picture(server: ComfyServer, page: ComfyPage, layout: Layout) -> Image
     page.load_workflow(read_json(WORKFLOWS / f"{layout.name}.json"), layout.name)
     edges = next(str(spot.id) for spot, _ in layout.places() if spot.title == "Edges")
     client_id = page.page.evaluate("comfyAPI.api.api.clientId")
+    server.free()  # else what another workflow has shown is not shown again
     server.post_prompt(upstream(read_json(api_path(layout)), edges), client_id=client_id)
     page.wait_for_output(edges)
     return fit(photograph(page, layout))

@@ -39,12 +39,12 @@ STYLE_MODEL = Model(
 )
 
 # Every workflow has its note at the far left, then its sketch above its style; what differs lies to the right of them.
-LEFT, RIGHT, LOWER = 400, 1560, 500
+LEFT, RIGHT, LOWER = 400, 1560, 560
 
 
 def sketch_group(edges_id: int) -> Group:
     sketch = Spot(1, 320, 370, "Sketch", to_change=True)
-    return Group("Sketch", BLUE, (LEFT, 0), ((sketch,), (Spot(2, 320, 198),), (Spot(edges_id, 320, 370, "Edges"),)))
+    return Group("Sketch", BLUE, (LEFT, 0), ((sketch,), (Spot(2, 320, 430),), (Spot(edges_id, 320, 370, "Edges"),)))
 
 
 def style_group(reference_id: int) -> Group:

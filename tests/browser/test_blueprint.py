@@ -67,6 +67,7 @@ def test_comfyui_lists_the_blueprint_and_gives_its_one_node(comfy_server: ComfyS
 def test_added_and_run_it_gives_the_picture_of_the_quickstart(
     browser_page: ComfyPage, comfy_server: ComfyServer
 ) -> None:
+    comfy_server.free()  # else what another test has shown is not shown again
     expected = comfy_server.run(QUICKSTART)["outputs"][node_of("SaveImage", QUICKSTART)]["images"]
     comfy_server.free()
     browser_page.open("RetrieveStyle")
