@@ -5,16 +5,18 @@ PYTHON ?= python3
 PORT ?= 8188
 BASE ?= .comfyui/base
 ARGS ?=
+FRONT_END ?= 1.58.1
 
 VENV_PYTHON := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check format serve bench setup-demo setup-dev
+.PHONY: help demo test test-front-end check format serve bench setup-demo setup-dev
 
 help:
 	@echo 'make demo    a sketch and a prompt become a picture: output/demo.png, output/demo_explained.png'
 	@echo 'make serve   ComfyUI with the pack in the foreground (PORT=8188, BASE=folder for models, input, output)'
 	@echo 'make test    the whole test suite (ARGS="-k word" for some of it)'
+	@echo 'make test-front-end   the browser tests on another version of the page (FRONT_END=1.58.1)'
 	@echo 'make check   format, lint and types'
 	@echo 'make format  put the code into the format that `make check` asks for'
 	@echo 'make bench   the benchmarks, one JSON object a line'
@@ -32,6 +34,9 @@ bench: setup-demo
 
 test: setup-dev
 	@$(VENV_PYTHON) -m pytest -c tests/pytest.ini --rootdir tests tests $(ARGS)
+
+test-front-end: setup-dev
+	@FRONT_END="$(FRONT_END)" $(VENV_PYTHON) -m pytest -c tests/pytest.ini --rootdir tests tests/browser $(ARGS)
 
 check: setup-dev
 	@$(VENV_PYTHON) -m ruff format --check .

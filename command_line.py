@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .retrieval.encoder import StyleEncoder
     from .retrieval.sentences import SentenceEncoder
     from .retrieval.store import StyleStore
+    from .retrieval.sync import Readings
 
 PACK = Path(__file__).resolve().parent
 BUNDLED = {"bundled/clip-tiny": PACK / "models" / "clip-tiny"}
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument("name", help="of the knowledge base")
     shared.add_argument("--root", type=Path, default=DEFAULT_ROOT, help="folder of all knowledge bases (%(default)s)")
     shared.add_argument("--json", action="store_true", help="answer with one JSON value")
+    shared.add_argument("--wait", type=float, default=60, help="seconds for another writer to end (%(default)s)")
     encoding = argparse.ArgumentParser(add_help=False)
     encoding.add_argument("--encoder", help="folder or file of the CLIP model; default: the bundled one")
     encoding.add_argument(
@@ -66,6 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
         "text files (.txt) of such URLs",
     )
     ingest.add_argument("--update", choices=("sync", "add", "rebuild"), default="sync")
+    ingest.add_argument("--ray", action="store_true", help="read and embed in workers of Ray Data, see docs/ray.md")
+    ingest.add_argument("--workers", type=int, default=2, help="how many with --ray (%(default)s)")
     search = add("search", run_search, _show_matches, "Find the pictures that fit a prompt best.", encoding)
     search.add_argument("prompt")
     search.add_argument("--strategy", choices=("hybrid", "semantic", "keyword", "image"), default="hybrid")
@@ -81,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("file", type=Path, help="such as references.stylepack")
     imported = add("import", run_import, _lines_of, "Add what is in a style pack; embeds nothing again.", encoding)
     imported.add_argument("sources", nargs=1, metavar="FILE")
-    imported.set_defaults(update="add")
+    imported.set_defaults(update="add", ray=False)
     add("stats", run_stats, _lines_of, "Say what made a knowledge base and what is in it.")
     return parser
 
@@ -90,32 +94,20 @@ def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
     from tqdm import tqdm
 
     from .retrieval.captions import encode_captions
-    from .retrieval.ingest import ingest
+    from .retrieval.ingest import find_sources, ingest
+    from .retrieval.sync import read_here
 
-    sources = _find_sources(options.sources)
+    sources = find_sources(options.sources)
+    encoder = _open_encoder(options)
+    readings = _ray_readings(encoder, options) if options.ray else read_here
     captions = _open_caption_encoder(options)
     store = _open_store(options, new=True)
     with tqdm(unit="picture", disable=None) as bar:  # shown on terminals alone
-        report = ingest(store, _open_encoder(options), sources, options.update, _progress_on(bar))
+        report = ingest(store, encoder, sources, options.update, _progress_on(bar), readings)
     if captions:
         with tqdm(unit="caption", disable=None) as bar:
             encode_captions(store, captions, _progress_on(bar))
     return asdict(report)
-
-
-def _find_sources(named: Sequence[str]) -> list[Path | str]:
-    from .retrieval.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
-
-    sources: list[Path | str] = []
-    for source in named:
-        path = Path(source).resolve()
-        if is_url(source):
-            sources.append(check_url(source).geturl())
-        elif not path.exists():
-            raise FileNotFoundError(f"source {source} does not exist: correct the path.")
-        else:
-            sources += read_url_list(path) if path.suffix.lower() == LIST_SUFFIX else [path]
-    return sources
 
 
 def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -187,7 +179,7 @@ def _open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
             f"there is no knowledge base '{options.name}' in {options.root} (there: {', '.join(known) or 'none'}): "
             "correct the name or --root, or make it with ingest."
         )
-    return StyleStore(folder)
+    return StyleStore(folder, options.wait)
 
 
 def _open_encoder(options: argparse.Namespace) -> StyleEncoder:
@@ -210,6 +202,12 @@ def _open_caption_encoder(options: argparse.Namespace) -> SentenceEncoder | None
     if path and not path.is_dir():
         raise FileNotFoundError(f"caption encoder {path} does not exist: give the folder of a Sentence-BERT model.")
     return SentenceEncoder(path.name, path, lambda model: model.to(options.device).device) if path else None
+
+
+def _ray_readings(encoder: StyleEncoder, options: argparse.Namespace) -> Readings:
+    from .retrieval.ray_readings import RayReadings
+
+    return RayReadings(encoder, options.workers, options.device)
 
 
 def _progress_on(bar: Any) -> Callable[[int, int], None]:

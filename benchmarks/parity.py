@@ -19,62 +19,30 @@ from typing import Any
 
 import numpy as np
 import torch
-from pack import ROOT, import_pack
+from diffusers import StableDiffusionPipeline
+from full_size import SIZES, load_random, plain_parts, plain_pipeline, write_lora
 from PIL import Image
-
-import_pack()
-sys.path.append(str(ROOT / "tests"))
-import published_layouts as layouts  # noqa: E402
-from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline  # noqa: E402
-from style_pack.generation.conditioning import Reference  # noqa: E402
-from style_pack.generation.files import check_files  # noqa: E402
-from style_pack.generation.lora import add_lora  # noqa: E402
-from style_pack.generation.pipeline import StylePipeline, load_pipeline  # noqa: E402
-from style_pack.generation.sampler import generate  # noqa: E402
-from style_pack.generation.schedulers import SCHEDULERS, build_scheduler  # noqa: E402
-from style_pack.generation.settings import GenerationSettings  # noqa: E402
+from style_pack.generation.conditioning import Reference
+from style_pack.generation.lora import add_lora
+from style_pack.generation.pipeline import StylePipeline
+from style_pack.generation.sampler import generate
+from style_pack.generation.schedulers import SCHEDULERS, build_scheduler
+from style_pack.generation.settings import GenerationSettings
 
 ALLOWED = 1e-3
-LORA_RANK = 8
-
-
-def load(folder: Path, size: layouts.Size) -> StylePipeline:
-    """Write random weights as they are published, and read them with the pack's own loader."""
-    base = layouts.diffusers_folder(folder / "sd15", size)
-    files = check_files(
-        base,
-        layouts.controlnet(folder / "controlnet", size),  # a folder brings its own config, of any size
-        layouts.ip_adapter(folder / "ip_adapter.safetensors", size),
-        [layouts.clip_vision(folder / "vision.safetensors", size)],
-    )
-    return load_pipeline(files, base / "tokenizer", torch.float32)
-
-
-def write_lora(folder: Path, pipeline: StylePipeline) -> Path:
-    """A random LoRA for every attention layer of the UNet, in kohya's layout."""
-    generator, state = torch.Generator().manual_seed(1), {}
-    for name, layer in pipeline.denoiser.unet.named_modules():
-        if name.endswith((".to_q", ".to_k", ".to_v", ".to_out.0")):
-            stem, (rows, columns) = "lora_unet_" + name.replace(".", "_"), layer.weight.shape
-            state[f"{stem}.lora_down.weight"] = torch.randn(LORA_RANK, columns, generator=generator) / columns**0.5
-            state[f"{stem}.lora_up.weight"] = torch.randn(rows, LORA_RANK, generator=generator) * 0.1
-            state[f"{stem}.alpha"] = torch.tensor(LORA_RANK / 2)
-    return layouts.save(folder / "lora.safetensors", state)
+LORA_RANK, LORA_LAYERS = 8, (".to_q", ".to_k", ".to_v", ".to_out.0")
 
 
 def plain_latents(
     pipeline: StylePipeline, settings: GenerationSettings, edges: torch.Tensor | None, styles: list[Reference],
     lora: Path | None,
 ) -> torch.Tensor:  # fmt: skip
-    parts = {name: getattr(pipeline, name) for name in ("vae", "text_encoder", "tokenizer", "image_encoder")}
-    parts |= {"unet": pipeline.denoiser.unet, "feature_extractor": pipeline.image_processor, "safety_checker": None}
-    parts["scheduler"] = build_scheduler(settings.scheduler, pipeline.scheduler_config)
+    scheduler = build_scheduler(settings.scheduler, pipeline.scheduler_config)
     extra: dict[str, Any] = {"width": settings.width, "height": settings.height}
     if edges is None:
-        pipe = StableDiffusionPipeline(**parts, requires_safety_checker=False)
+        pipe = StableDiffusionPipeline(**plain_parts(pipeline), scheduler=scheduler)
     else:
-        net = pipeline.denoiser.controlnet
-        pipe = StableDiffusionControlNetPipeline(**parts, controlnet=net, requires_safety_checker=False)
+        pipe = plain_pipeline(pipeline, scheduler)
         extra = {"image": edges, "controlnet_conditioning_scale": settings.controlnet_conditioning_scale}
     if masks := [style.mask for style in styles if style.mask is not None]:
         extra["cross_attention_kwargs"] = {"ip_adapter_masks": [torch.stack(masks)[None]]}
@@ -101,7 +69,7 @@ def plain_latents(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare our latents with plain diffusers'.")
-    parser.add_argument("--size", choices=("small", "full"), default="small")
+    parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--schedulers", default=",".join(SCHEDULERS))
@@ -115,8 +83,8 @@ def main() -> None:
     left = (torch.arange(asked.side) < asked.side // 2).float().expand(asked.side, asked.side)
     apart = [replace(one, mask=left), replace(other, mask=1 - left)]
     with tempfile.TemporaryDirectory() as folder:
-        pipeline = load(Path(folder), layouts.FULL if asked.size == "full" else layouts.SMALL)
-        lora = write_lora(Path(folder), pipeline)
+        pipeline = load_random(Path(folder), asked.size)
+        lora = write_lora(Path(folder) / "lora.safetensors", pipeline, LORA_RANK, LORA_LAYERS)
         cases = [(f"{name}, edges and style", replace(settings, scheduler=name), edges, style, None)
                  for name in asked.schedulers.split(",")]  # fmt: skip
         cases += [

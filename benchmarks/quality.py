@@ -41,7 +41,7 @@ WORK = ROOT / "training" / ".work"
 # The judge is fitted on the first groups of the training set, the models are tried on none of it.
 TRAINING = plan(135, 7, held_out=False)
 HELD_OUT = plan(60, 4, held_out=True)
-SETTINGS = GenerationSettings("", "", 0, 15, 1.5, "ddim", SIZE, SIZE, ip_adapter_scale=1.0)
+SETTINGS = GenerationSettings("", "", 0, 15, 2.5, "ddim", SIZE, SIZE, ip_adapter_scale=1.0)
 NO_CONTROL = replace(SETTINGS, controlnet_conditioning_scale=0.0)
 NO_STYLE = replace(SETTINGS, ip_adapter_scale=0.0)
 PROMPTS_PER_STYLE = 8

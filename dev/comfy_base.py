@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from places import ROOT, comfyui_path
+from front_end import chosen_version, pinned_version
+from places import ROOT
 
 FOLDERS = ("custom_nodes", "input", "output", "temp", "models", "user/default/workflows", "user/default/subgraphs")
 PACK_NAME = "style-rag"
-NOT_COPIED = (".git", ".venv", ".comfyui", "output", "__pycache__")
+NOT_COPIED = (".git", ".venv", ".comfyui", ".clients", "output", "__pycache__")
 
 
 def prepare_base(base: Path, packs: Mapping[str, Path] | None = None) -> None:
@@ -45,7 +45,5 @@ def place_pack(custom_nodes: Path, name: str, source: Path) -> None:
 
 
 def first_settings() -> dict[str, object]:
-    """Settings of somebody who has seen the tour and the release notes of the installed front end."""
-    requirements = (comfyui_path() / "requirements.txt").read_text(encoding="utf-8")
-    version = re.search(r"^comfyui-frontend-package==(\S+)", requirements, re.MULTILINE)
-    return {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": version[1] if version else "1.32.9"}
+    """Settings of somebody who has seen the tour and the release notes of the front end that is served."""
+    return {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": chosen_version() or pinned_version()}

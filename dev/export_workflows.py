@@ -1,9 +1,9 @@
-"""Writes workflows/: the editor form, the API form and the thumbnail of each, by ComfyUI's own front end.
+"""Writes workflows/ (editor form, API form, thumbnail) and the blueprint of subgraphs/, by ComfyUI's own front end.
 
     .venv/bin/python dev/export_workflows.py
 
 What the nodes do is read from workflows/api/NAME.json and written back as the front end exports it; how they lie comes
-from workflow_layouts.py. The thumbnail of the quickstart shows what it paints: run this again after training.
+from workflow_layouts.py. Thumbnails show what the bundled models make: run this again after training.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from blueprint import FILE, export_blueprint
 from comfy_client import ComfyError, Json
 from comfy_page import BrowserMissing, ComfyPage, open_browser
 from comfyui import ComfyServer
-from demo import SKETCH, Panel, compose, find_nodes, preview_of
 from graph_layout import Layout
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from places import ROOT
 from progress import say
-from workflow_layouts import ATTEMPTS, COMPARE, LAYOUTS, QUICKSTART
+from workflow_layouts import LAYOUTS, QUICKSTART
+from workflow_thumbnails import RESULTS, fit
 
 WORKFLOWS = ROOT / "workflows"
-COMPARED = ROOT / "docs" / "compare.png"
 BUILD = (ROOT / "dev" / "build_graph.js").read_text(encoding="utf-8")
 
 STILL = """async () => {
@@ -40,8 +40,6 @@ CORNER = (120, 200)
 """Where the graph begins on the page: right of and below everything that lies over it."""
 
 MARGIN = 30
-THUMBNAIL = (640, 400)
-PAPER, INK = "#1b1b1b", "#f2f2f2"
 
 
 def main() -> int:
@@ -52,14 +50,14 @@ def main() -> int:
             page.page.evaluate(STILL)
             for layout in LAYOUTS:
                 export(page, layout)
-                if layout is QUICKSTART:
-                    picture = result_picture(server)
-                elif layout is COMPARE:
-                    picture = comparison_picture(server)
+                if layout.name in RESULTS:
+                    picture = RESULTS[layout.name](server, run(server, layout))
                 else:
                     picture = graph_picture(server, page, layout)
                 picture.save(WORKFLOWS / f"{layout.name}.jpg", quality=88)
                 say(f"workflows/{layout.name}: .json, .jpg and api/{layout.name}.json are written.")
+            export_blueprint(page, read_json(api_path(QUICKSTART)))
+            say(f"{FILE.relative_to(ROOT)} is written.")
     except (ComfyError, BrowserMissing) as error:
         say(f"The workflows could not be written: {error}")
         return 1
@@ -106,6 +104,13 @@ def write_json(path: Path, content: Any) -> None:
 # --- thumbnails --------------------------------------------------------------------------------------------------
 
 
+def run(server: ComfyServer, layout: Layout) -> Json:
+    """Runs a workflow and returns its history entry, with what every node has shown."""
+    say(f"Running {layout.name} for its thumbnail ...")
+    server.free()  # else what another workflow has shown is not shown again
+    return server.run(read_json(api_path(layout)))
+
+
 def graph_picture(server: ComfyServer, page: ComfyPage, layout: Layout) -> Image.Image:
     """The groups of the open graph, with the edges drawn but no picture: that takes models of gigabytes."""
     page.load_workflow(read_json(WORKFLOWS / f"{layout.name}.json"), layout.name)
@@ -113,7 +118,7 @@ def graph_picture(server: ComfyServer, page: ComfyPage, layout: Layout) -> Image
     client_id = page.page.evaluate("comfyAPI.api.api.clientId")
     server.post_prompt(upstream(read_json(api_path(layout)), edges), client_id=client_id)
     page.wait_for_output(edges)
-    return fit_thumbnail(photograph(page, layout))
+    return fit(photograph(page, layout))
 
 
 def upstream(api: Json, node_id: str) -> Json:
@@ -134,59 +139,6 @@ def photograph(page: ComfyPage, layout: Layout) -> Image.Image:
     page.page.wait_for_timeout(1000)  # the page draws when it is idle
     shot = page.page.screenshot(clip={"x": CORNER[0], "y": CORNER[1], "width": width, "height": height})
     return Image.open(io.BytesIO(shot)).convert("RGB")
-
-
-def fit_thumbnail(picture: Image.Image) -> Image.Image:
-    sheet = Image.new("RGB", THUMBNAIL, PAPER)
-    picture.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
-    sheet.paste(picture, ((sheet.width - picture.width) // 2, (sheet.height - picture.height) // 2))
-    return sheet
-
-
-def result_picture(server: ComfyServer) -> Image.Image:
-    """What the quickstart makes: sketch + reference → picture."""
-    say("Running the quickstart for its thumbnail ...")
-    entry = server.run(read_json(api_path(QUICKSTART)))
-    saved = entry["outputs"][next(find_nodes(entry, "SaveImage"))]["images"][0]
-    result = Image.open(io.BytesIO(server.get_image(saved)))
-    sheet = Image.new("RGB", THUMBNAIL, PAPER)
-    brush = ImageDraw.Draw(sheet)
-    for picture, side, corner in (
-        (Image.open(SKETCH), 178, (8, 8)),
-        (preview_of(server, entry, "RetrieveStyle"), 178, (8, 214)),
-        (result, 384, (248, 8)),
-    ):
-        sheet.paste(picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS), corner)
-    brush.text((97, 200), "+", INK, ImageFont.load_default(28), anchor="mm")
-    brush.text((217, 200), "=", INK, ImageFont.load_default(44), anchor="mm")
-    return sheet
-
-
-def comparison_picture(server: ComfyServer) -> Image.Image:
-    """What the comparison makes: sketch and reference above its four pictures. README's larger one is written too."""
-    say("Running the comparison for its pictures ...")
-    server.free()  # else what the quickstart has shown is not shown again
-    entry = server.run(read_json(api_path(COMPARE)))
-    saved = entry["outputs"][next(find_nodes(entry, "SaveImage"))]["images"][0]
-    strip = Image.open(io.BytesIO(server.get_image(saved))).convert("RGB")
-    step = (strip.width + strip.height // 32) // len(ATTEMPTS)
-    attempts = [strip.crop((n * step, 0, n * step + strip.height, strip.height)) for n in range(len(ATTEMPTS))]
-    scores = [
-        entry["outputs"][node_id]["text"][0] for node_id in sorted(find_nodes(entry, "ScoreStyledImage"), key=int)
-    ]
-    given = [Image.open(SKETCH), preview_of(server, entry, "RetrieveStyle")]
-    captions = [f"{title}\n{score}" for title, score in zip(ATTEMPTS, scores, strict=True)]
-    titles = ["Sketch", "Retrieved reference", *captions]
-    shown = [Panel(picture, title) for picture, title in zip([*given, *attempts], titles, strict=True)]
-    compose(shown).quantize(256, dither=Image.Dither.NONE).save(COMPARED, optimize=True)
-    sheet = Image.new("RGB", THUMBNAIL, PAPER)
-    brush = ImageDraw.Draw(sheet)
-    for n, picture in enumerate(given):
-        sheet.paste(picture.convert("RGB").resize((192, 192), Image.Resampling.LANCZOS), (120 + n * 208, 8))
-    for n, picture in enumerate(attempts):
-        sheet.paste(picture.resize((150, 150), Image.Resampling.LANCZOS), (8 + n * 158, 212))
-        brush.text((83 + n * 158, 380), ATTEMPTS[n], INK, ImageFont.load_default(15), anchor="mm")
-    return sheet
 
 
 if __name__ == "__main__":

@@ -11,13 +11,16 @@ VENV = ROOT / ".venv"
 WORK = ROOT / ".comfyui"
 """Unpacked ComfyUI, logs and the base directory of `make serve`; ignored by git."""
 
+CLIENTS = ROOT / ".clients"
+"""Virtual environment of programs that drive ComfyUI and know nothing of the pack; ignored by git."""
+
 OUTPUT = ROOT / "output"
 COMFYUI_VERSION = "0.3.75"
 
 
-def venv_python() -> Path:
-    """The virtual environment's Python. Always called as `python -m tool`: scripts break in a path with a space."""
-    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def venv_python(venv: Path = VENV) -> Path:
+    """A virtual environment's Python. Always called as `python -m tool`: scripts break in a path with a space."""
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def comfyui_path() -> Path:

@@ -20,7 +20,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from places import COMFYUI_VERSION, ROOT, VENV, WORK, comfyui_path, find_chromium, venv_python
+from places import COMFYUI_VERSION, ROOT, VENV, WORK, comfyui_path, venv_python
+from programs_for_tests import clients_are_there, provide_chromium, provide_clients
 from progress import StepFailed, run_step, say
 
 LEVELS = ("demo", "dev")
@@ -65,7 +66,10 @@ def main(arguments: list[str]) -> int:
                 if not is_done(level):
                     set_up(level)
         if level == "dev":
-            provide_chromium()
+            provide_chromium(LOG)
+            if not clients_are_there():
+                with only_one_setup():
+                    provide_clients(LOG)
     except StepFailed as error:
         return fail(str(error))
     except KeyboardInterrupt:
@@ -232,25 +236,6 @@ def check_packages() -> None:
 
 def pip(*arguments: str | Path) -> list[str | Path]:
     return [venv_python(), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
-
-
-def provide_chromium() -> None:
-    """Installs Chromium where that can be done without asking, else says that the browser tests will fail."""
-    if find_chromium():
-        return
-    advice = (
-        "Chromium is missing, the browser tests will fail without it. Install it, e.g. `sudo apt-get install chromium`."
-    )
-    if not shutil.which("apt-get") or os.geteuid() != 0:
-        say(advice)
-        return
-    environment = {"DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        run_step("Reading Debian's package lists", ["apt-get", "update"], LOG, environment)
-        install = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
-        run_step("Installing Chromium for the browser tests (a minute)", install, LOG, environment)
-    except StepFailed as error:
-        say(f"{error}\n{advice}")
 
 
 if __name__ == "__main__":

@@ -5,73 +5,24 @@ Values and links of the nodes are in workflows/api/.
 
 from __future__ import annotations
 
-import re
-
-from graph_layout import Group, Layout, Model, Note, Spot
-
-BLUE, OCHRE, GREEN, CYAN, PURPLE = "#3f789e", "#b58b2a", "#8A8", "#8AA", "#a1309b"
-
-HUB = "https://huggingface.co"
-CHECKPOINT = Model(
-    "v1-5-pruned-emaonly-fp16.safetensors",
-    f"{HUB}/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/v1-5-pruned-emaonly-fp16.safetensors",
-    "checkpoints",
+from graph_layout import Group, Layout, Spot
+from layout_parts import (
+    CHECKPOINT,
+    CLIP_L,
+    CONTROLNET,
+    CYAN,
+    GREEN,
+    IP_ADAPTER,
+    IP_ADAPTER_ENCODER,
+    PURPLE,
+    RIGHT,
+    STYLE_MODEL,
+    diffusers_groups,
+    read_me,
+    sketch_group,
+    style_group,
 )
-CONTROLNET = Model(
-    "control_v11p_sd15_canny_fp16.safetensors",
-    f"{HUB}/comfyanonymous/ControlNet-v1-1_fp16_safetensors/resolve/main/control_v11p_sd15_canny_fp16.safetensors",
-    "controlnet",
-)
-IP_ADAPTER = Model(
-    "ip-adapter_sd15.safetensors", f"{HUB}/h94/IP-Adapter/resolve/main/models/ip-adapter_sd15.safetensors", "ipadapter"
-)
-IP_ADAPTER_ENCODER = Model(
-    "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors",
-    f"{HUB}/h94/IP-Adapter/resolve/main/models/image_encoder/model.safetensors",
-    "clip_vision",
-)
-CLIP_L = Model(
-    "clip-vit-large-patch14.safetensors",
-    f"{HUB}/openai/clip-vit-large-patch14/resolve/main/model.safetensors",
-    "clip_vision",
-)
-STYLE_MODEL = Model(
-    "t2iadapter_style_sd14v1.pth",
-    f"{HUB}/TencentARC/T2I-Adapter/resolve/main/models/t2iadapter_style_sd14v1.pth",
-    "style_models",
-)
-
-# Every workflow has its note at the far left, then its sketch above its style; what differs lies to the right of them.
-LEFT, RIGHT, LOWER = 400, 1560, 500
-
-
-def sketch_group(edges_id: int) -> Group:
-    sketch = Spot(1, 320, 370, "Sketch", to_change=True)
-    return Group("Sketch", BLUE, (LEFT, 0), ((sketch,), (Spot(2, 320, 198),), (Spot(edges_id, 320, 370, "Edges"),)))
-
-
-def style_group(reference_id: int) -> Group:
-    words = (Spot(3, 320, 130, "Prompt", to_change=True), Spot(4, 320, 416))
-    return Group(
-        "Style", OCHRE, (LEFT, LOWER), (words, (Spot(5, 320, 600),), (Spot(reference_id, 320, 370, "Reference"),))
-    )
-
-
-def diffusers_groups(side: int, models: tuple[Model, ...] = ()) -> tuple[Group, ...]:
-    """What quickstart and style_rag_sd15 share: the pack's own nodes. `side`: of the picture, in pixels."""
-    picture = ((Spot(7, 380, 840),), (Spot(8, side + 60, side + 140),))
-    return (
-        sketch_group(9),
-        style_group(10),
-        Group("Models", GREEN, (RIGHT, 0), ((Spot(6, 380, 130, models=models),),)),
-        Group("Picture", PURPLE, (RIGHT, 260), picture),
-    )
-
-
-def read_me(text: str) -> Note:
-    """The note at the far left. Its lines are joined to paragraphs, since the editor would break each of them."""
-    return Note("Read me", re.sub(r"(?<!\n)\n(?!\n|#|- )", " ", text).strip(), (0, 30, 360, 460))
-
+from study_layouts import COMPARE, KNOWLEDGE_BASE, SEVERAL
 
 QUICKSTART = Layout(
     "quickstart",
@@ -201,53 +152,4 @@ plain IMAGE: any node takes them.
     ),
 )
 
-ATTEMPTS = ("Words alone", "With the sketch", "With the reference", "With both")
-
-
-def attempt_group(number: int) -> Group:
-    """One of the four pictures: its sampler, its scores, and their text."""
-    spots = (Spot(9 + number, 340, 840), Spot(13 + number, 340, 190), Spot(17 + number, 340, 560, "Scores"))
-    return Group(ATTEMPTS[number], (CYAN, BLUE, OCHRE, PURPLE)[number], (RIGHT + 440 + number * 400, 0), (spots,))
-
-
-COMPARE = Layout(
-    "compare_with_and_without_rag",
-    "5d1c4f0e-7a34-4b60-9c55-2f6f1a3d8e04",
-    (
-        sketch_group(7),
-        style_group(8),
-        Group("Models", GREEN, (RIGHT, 0), ((Spot(6, 380, 130),),)),
-        *(attempt_group(number) for number in range(len(ATTEMPTS))),
-        Group(
-            "Side by side",
-            PURPLE,
-            (RIGHT + 440, 1760),
-            (
-                (Spot(21, 300, 154),),
-                (Spot(22, 300, 154),),
-                (Spot(23, 300, 154),),
-                (Spot(24, 480, 400, "Side by side"),),
-            ),
-        ),
-    ),
-    read_me(
-        """
-## What do the sketch and the reference do?
-
-Four pictures of the same **prompt** and the same **seed**: from words alone, with the sketch, with the retrieved
-reference, and with both. Each gets scores, from 0 to 1, against the same edges, reference and prompt:
-
-- *edges*: does it follow the sketch? F1 of its edges.
-- *style*: is it like the reference? 0.5 is chance.
-- *prompt*: does it fit the words? 0.5 is chance.
-
-Press **Run**, then change the two green nodes. The picture at the end of the graph shows all four, from left to right.
-
-For pictures to keep, choose other models in *Load Style Pipeline*; the two samplers without edges need *width* and
-*height* to be 512 then.
-"""
-    ),
-    seed="fixed",
-)
-
-LAYOUTS = (QUICKSTART, COMPARE, SD15, NATIVE)
+LAYOUTS = (QUICKSTART, COMPARE, SEVERAL, KNOWLEDGE_BASE, SD15, NATIVE)

@@ -1,13 +1,12 @@
 """The denoising loop: a scheduler's steps over UNet and ControlNet, by the arithmetic of diffusers' own pipelines.
 
-What does not change over the steps is computed once: the control picture's embedding, the projection of the references,
-keys and values of text and image tokens. A ControlNet at strength 0 is not run at all.
+What does not change over the steps, or is the same for both halves of guidance, is computed once. A ControlNet at
+strength 0 is not run at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
@@ -18,6 +17,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from .deep_features import DeepFeatures
 from .pipeline import Denoiser
 from .plan import Step
+from .saved_work import EqualHalves, computed_once, constant_layers, packed_convolutions
 from .settings import GenerationSettings
 from .style_attention import Region, SharedStyle
 from .style_blocks import set_style
@@ -47,7 +47,7 @@ class Conditioning:
 class _Batch:
     """The conditioning of all pictures, those of the unguided half first; the same objects at every step.
 
-    attention: further arguments of the attention layers.
+    edges: the same for all, (1, 3, H, W), and broadcast. attention: further arguments of the attention layers.
     """
 
     text: torch.Tensor
@@ -78,9 +78,15 @@ def denoise(
     latents = latents * scheduler.init_noise_sigma
     accepted = signature(scheduler.step).parameters
     noise = {"generator": generators} if "generator" in accepted else {}
-    with _computed_once(_constant_layers(denoiser)), DeepFeatures(denoiser.unet) as deep:
+    with (
+        packed_convolutions(denoiser),
+        computed_once(constant_layers(denoiser)),
+        EqualHalves(denoiser) as halves,
+        DeepFeatures(denoiser.unet) as deep,
+    ):
         for number, (step, time) in enumerate(zip(steps, scheduler.timesteps, strict=True)):
             set_style(denoiser.unet, settings.style_mode, step.style)
+            halves.guided = step.guided
             entering = scheduler.scale_model_input(torch.cat([latents] * 2) if step.guided else latents, time)
             predicted = _predict(denoiser, deep, entering, time, batches[step.guided], step)
             if step.guided:
@@ -130,39 +136,6 @@ def _batch(
     return _Batch(
         text=rows(conditioning.text, conditioning.no_text),
         added={"image_embeds": [rows(conditioning.style, conditioning.no_style)]},
-        edges=None if edges is None else rows(edges, edges),
+        edges=None if edges is None else edges.to(weight),
         attention=attention,
     )
-
-
-def _constant_layers(denoiser: Denoiser) -> list[torch.nn.Module]:
-    """Return the layers whose input is the same at every step."""
-    layers = [denoiser.unet.encoder_hid_proj, denoiser.controlnet.controlnet_cond_embedding]
-    for model in (denoiser.unet, denoiser.controlnet):
-        for name, module in model.named_modules():
-            if name.endswith(("attn2.to_k", "attn2.to_v")) or ".to_k_ip." in name or ".to_v_ip." in name:
-                layers.append(module)
-    return layers
-
-
-@contextmanager
-def _computed_once(layers: list[torch.nn.Module]) -> Iterator[None]:
-    """Let a layer that is given the same object again answer as before."""
-    for layer in layers:
-        layer.forward = _remembering(layer.forward)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.forward
-
-
-def _remembering(forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    last: list[Any] = []
-
-    def answer(given: Any) -> Any:
-        if not last or last[0] is not given:
-            last[:] = given, forward(given)
-        return last[1]
-
-    return answer

@@ -41,10 +41,10 @@ class Change:
     up: torch.Tensor
     scale: float
 
-    def delta(self, weight: torch.Tensor) -> torch.Tensor:
-        """Return the change in the shape of `weight` and on its device, in float32."""
+    def added_to(self, weight: torch.Tensor, strength: float) -> torch.Tensor:
+        """Return `weight`, float32, with that much of the change, in its shape and on its device."""
         up, down = (factor.to(weight.device, torch.float32).flatten(1) for factor in (self.up, self.down))
-        return (up @ down).reshape(weight.shape) * self.scale
+        return torch.addmm(weight.flatten(1), up, down, alpha=strength * self.scale).reshape(weight.shape)
 
 
 @dataclass(frozen=True)
@@ -87,22 +87,25 @@ def add_lora(pipeline: StylePipeline, file: Path, strength: float) -> StylePipel
 def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterator[None]:
     """Change the weights of a part for as long as the context lasts; whatever ends it, they are bit for bit as before.
 
-    Where several change one layer their changes are added up in float32 and rounded once, to the weight's dtype.
+    Where several change one layer their changes are added up in float32 and rounded once, to the weight's dtype. The
+    weights themselves are laid aside, not copied.
     """
     names = {name for lora in loras if lora.strength for name in lora.changes[part]}
     layers: dict[str, Any] = {name: module.get_submodule(name) for name in sorted(names)}
     originals: dict[str, torch.Tensor] = {}
     try:
         for name, layer in layers.items():
-            weight = layer.weight
-            found = [(lora.strength, lora.changes[part][name]) for lora in loras if name in lora.changes[part]]
-            total = sum((strength * change.delta(weight) for strength, change in found), weight.float())
-            originals[name] = weight.detach().clone()
-            weight.copy_(total)
+            weight = layer.weight.data
+            total = weight.float()
+            for lora in loras:
+                if name in lora.changes[part]:
+                    total = lora.changes[part][name].added_to(total, lora.strength)
+            originals[name] = weight
+            layer.weight.data = total.to(weight.dtype)
         yield
     finally:
         for name, original in originals.items():
-            layers[name].weight.copy_(original)
+            layers[name].weight.data = original
 
 
 def _layers(module: torch.nn.Module) -> dict[str, str]:

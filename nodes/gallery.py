@@ -22,6 +22,7 @@ from ..retrieval.reader import open_picture
 from ..retrieval.records import StyleRecord
 from . import paths
 from .requirements import RETRIEVAL, require
+from .source_paths import may_read
 
 if TYPE_CHECKING:
     from ..retrieval.search import StyleQuery
@@ -182,7 +183,7 @@ def _unchanged_file(record: StyleRecord) -> Path:
     for name, stamp in record.files.items():
         path = Path(name)
         if path.is_file() and [path.stat().st_size, path.stat().st_mtime_ns] == stamp[:2]:
-            if not paths.may_read(path.resolve()):
+            if not may_read(path.resolve()):
                 raise PermissionError(
                     f"the picture of style '{record.name}' lies outside the folders that this server may read."
                 )

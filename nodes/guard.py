@@ -1,10 +1,12 @@
 """Who may ask what over HTTP: rules that a request must keep before any work begins. Knows no knowledge base."""
 
+import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import BodyPartReader, hdrs, web
@@ -16,7 +18,7 @@ MAX_PICTURE = 50_000_000  # bytes of one picture
 MAX_FORM = 500_000_000  # bytes of all that one request brings
 MAX_PICTURES = 100  # of one request
 MAX_QUERY = 500  # characters of a search or a filter: aiohttp takes addresses of 8190 bytes
-_MAX_FIELD = 1_000_000  # bytes of one text field of a form
+_MAX_FIELD = 1_000_000  # bytes of one text field of a form, or of a body of JSON
 _CHUNK = 1 << 16
 
 
@@ -121,6 +123,19 @@ async def read_form(request: web.Request, folder: Path, texts: tuple[str, ...], 
     except (ValueError, LookupError, RuntimeError, AssertionError, web.RequestPayloadError) as error:
         raise Refused(400, f"the form is damaged ({_short(str(error))}): send multipart/form-data.") from error
     return form
+
+
+async def read_json(request: web.Request) -> Any:
+    """Read a body of JSON. Raises Refused for what is none, and for more than is parsed while others wait."""
+    body = bytearray()
+    async for chunk in request.content.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > _MAX_FIELD:
+            raise Refused(413, f"the body is larger than the {_MAX_FIELD:,} bytes allowed: send less.")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"the body is no JSON: {str(error)[:200]}.") from error
 
 
 async def _keep(part: BodyPartReader, folder: Path, kept: list[tuple[Path, str]], room: int) -> int:

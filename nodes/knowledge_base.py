@@ -24,6 +24,7 @@ from ..retrieval.store import StyleStore
 from . import convert, hub, memory, paths
 from .requirements import RETRIEVAL, choose, require
 from .sockets import KnowledgeBase, StyleKB, StylePipelineSocket
+from .source_paths import resolve_sources
 
 if TYPE_CHECKING:
     from ..generation.pipeline import StylePipeline
@@ -153,7 +154,7 @@ class StyleKnowledgeBase(io.ComfyNode):
         choose("update", update, UPDATES)
         pictures = [] if images is None else convert.image_to_pil(images, "images")
         described = _describe(len(pictures), captions, tags)
-        found = [] if update == "open" else paths.resolve_sources(sources)
+        found = [] if update == "open" else resolve_sources(sources)
         clip = _open_encoder(encoder)
         sentences = None if caption_encoder == _NONE else _open_caption_encoder(caption_encoder)
         store = StyleStore(paths.knowledge_base_folder(name))
@@ -184,7 +185,7 @@ def _keep_encodings(store: StyleStore, pipeline: "StylePipeline") -> None:
 
 def _list_sources(sources: str) -> list[SourceFile]:
     """Return the files; what may be fetched is checked, and not fetched."""
-    return list(find_pictures(source for source in paths.resolve_sources(sources) if not isinstance(source, str)))
+    return list(find_pictures(source for source in resolve_sources(sources) if not isinstance(source, str)))
 
 
 def _open_encoder(name: str) -> StyleEncoder:

@@ -69,8 +69,9 @@ class LoadStyleLoRA(io.ComfyNode):
 
 
 def distilled_loras() -> list[Path]:
-    """Return the files of models/loras that `turbo` knows by their names, in the order of the COMBO."""
-    return [_find(name) for name in paths.model_options("lora") if is_distilled(Path(name).name)]
+    """Return the files that `turbo` knows by name: those of models/loras as the COMBO lists them, then the bundled."""
+    own = [_find(name) for name in paths.model_options("lora") if is_distilled(Path(name).name)]
+    return [*own, *([paths.BUNDLED_TURBO] if paths.BUNDLED_TURBO.is_file() else [])]
 
 
 def with_distilled_lora(pipeline):

@@ -1,28 +1,25 @@
-"""Where things are: the models that each COMBO lists, sources, knowledge bases. The only owner of folder_paths."""
+"""Where things are in ComfyUI's folders: the models that each COMBO lists, knowledge bases, embeddings."""
 
-import ipaddress
-import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import comfy
 import folder_paths
-from comfy.cli_args import args
 
 from ..model_files import identify
 from ..retrieval.database import FILE
 from ..retrieval.families import FAMILIES
-from ..retrieval.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
 from ..retrieval.index import SETTINGS
 from .hub import HUB, local_copy
 
 PACK = Path(__file__).resolve().parent.parent
 MODELS = PACK / "models"
 SKETCHES = PACK / "styles" / "sketches"
+# What `speed` turbo takes for the bundled models. No COMBO lists it: beside any other model it would be a mistake.
+BUNDLED_TURBO = MODELS / "lora-tiny" / "lcm-lora_tiny.safetensors"
 WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 # What each COMBO offers beside the files it finds: name -> path in the pack, and Hub repository -> what to fetch of it.
@@ -133,115 +130,17 @@ def knowledge_base_folder(name: str) -> Path:
         )
     if name.lower().partition(".")[0] in _DEVICES or name.lower() == SETTINGS:
         raise ValueError(f"name {name!r} can't name a knowledge base: it is reserved, choose another.")
-    return Path(_system_user_directory()) / name
+    return Path(system_user_directory()) / name
 
 
 def knowledge_base_folders() -> list[Path]:
     """Return the folders of all knowledge bases, by name."""
-    root = Path(_system_user_directory())
+    root = Path(system_user_directory())
     return sorted(file.parent for file in root.glob(f"*/{FILE}")) if root.is_dir() else []
 
 
-def resolve_sources(text: str) -> list[Path | str]:
-    """Return the paths and URLs (str) of a `sources` text, a line each, and the URLs of the lists that it names.
-
-    Relative paths lie in ComfyUI's input folder or in the pack. Raises FileNotFoundError, ValueError or PermissionError
-    in one sentence.
-    """
-    found = [_resolve_source(line.strip()) for line in text.splitlines() if line.strip()]
-    sources: list[Path | str] = []
-    for source in found:
-        if isinstance(source, Path) and source.suffix.lower() == LIST_SUFFIX and source.is_file():
-            sources += read_url_list(source)
-        else:
-            sources.append(source)
-    if any(isinstance(source, str) for source in sources) and not _may_fetch():
-        raise PermissionError(
-            f"sources names URLs, and this server listens on {args.listen}: its owner can allow them by writing "
-            f'"allow_urls": true into {SETTINGS} in {_system_user_directory()}.'
-        )
-    return sources
-
-
-def _resolve_source(line: str) -> Path | str:
-    if is_url(line):
-        return check_url(line).geturl()
-    if line.startswith(("\\\\", "//")) and not _listens_on_loopback():  # a mere look would log in to that host
-        raise PermissionError(f"source '{line}' names another host, and this server listens on {args.listen}.")
-    asked = Path(line).expanduser()
-    roots = [Path(folder_paths.get_input_directory()), PACK]
-    places = [asked] if asked.is_absolute() else [root / asked for root in roots]
-    path = next((place.resolve() for place in places if place.exists()), None)
-    if path is None:
-        looked = " and ".join(str(place) for place in places)
-        raise FileNotFoundError(f"source '{line}' does not exist (looked for {looked}): correct the path in sources.")
-    if not may_read(path):
-        raise PermissionError(
-            f"source '{line}' lies outside ComfyUI's folders and the pack's styles, and this server listens on "
-            f"{args.listen}: copy it into the input folder, or let the owner list it as allow_folders in {SETTINGS}."
-        )
-    _refuse_links_out(path)
-    return path
-
-
-def _refuse_links_out(folder: Path) -> None:
-    if _listens_on_loopback():
-        return
-    for file in folder.rglob("*"):
-        if file.is_symlink() and file.is_file() and not may_read(file.resolve()):
-            raise PermissionError(
-                f"source '{folder}' holds {file.name}, a link out of the folders that this server may read while it "
-                f"listens on {args.listen}: put the file itself there."
-            )
-
-
-def _may_fetch() -> bool:
-    """A server that only this machine reaches fetches URLs; one on a network when its owner allowed it."""
-    return _listens_on_loopback() or _settings().get("allow_urls") is True
-
-
-def _settings() -> dict[str, Any]:
-    """Return what the owner wrote into settings.json; nothing where there is no such file."""
-    file = Path(_system_user_directory()) / SETTINGS
-    if not file.is_file():
-        return {}
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")).items())
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{file} is not valid JSON with an object: {error}") from error
-
-
-def may_read(path: Path) -> bool:
-    """A server that only this machine reaches reads any folder; one on a network ComfyUI's, the pack's, the owner's."""
-    if _listens_on_loopback():
-        return True
-    roots = [folder_paths.get_input_directory(), folder_paths.get_output_directory(), folder_paths.get_temp_directory()]
-    roots += [folder_paths.get_user_directory(), str(PACK / "styles"), *_owners_folders()]
-    return any(path.is_relative_to(Path(root).resolve()) for root in roots)
-
-
-def _owners_folders() -> list[str]:
-    folders = _settings().get("allow_folders", [])
-    if not isinstance(folders, list) or not all(
-        isinstance(folder, str) and Path(folder).is_absolute() for folder in folders
-    ):
-        raise ValueError(f"allow_folders in {SETTINGS} is {folders!r}: write a list of absolute paths.")
-    return folders
-
-
-def _listens_on_loopback() -> bool:
-    hosts = [host.strip() for host in args.listen.split(",")]
-    return all(host == "localhost" or _is_loopback(host) for host in hosts)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _system_user_directory() -> str:
+def system_user_directory() -> str:
+    """Return ComfyUI's folder for what the pack keeps, which is never served over HTTP."""
     if hasattr(folder_paths, "get_system_user_directory"):  # since ComfyUI 0.3.75
         return folder_paths.get_system_user_directory("style_rag")
     return os.path.join(folder_paths.get_user_directory(), "__style_rag")

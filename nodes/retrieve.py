@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..generation.settings import check_prompt
 from ..retrieval.filters import parse_filter
-from ..retrieval.reader import open_picture
+from ..retrieval.reader import content_id, open_picture
 from ..retrieval.records import StyleMatch
 from ..retrieval.search import STRATEGIES, StyleQuery, search
 from . import contact_sheet, convert
@@ -80,7 +80,8 @@ class RetrieveStyle(io.ComfyNode):
                     optional=True,
                     default="",
                     multiline=True,
-                    tooltip="Ids from an explanation, a line each: these references, and nothing else, are returned.",
+                    tooltip="Ids from an explanation, a line each, with or without a score after them: these alone "
+                    "are returned. 'none': none is. A PNG's own workflow has those of its picture.",
                 ),
             ],
             outputs=[
@@ -140,13 +141,26 @@ class RetrieveStyle(io.ComfyNode):
 
 
 def _open(match: StyleMatch) -> Image.Image:
-    try:
-        return open_picture(Path(match.record.file))
-    except ValueError as error:
-        raise ValueError(
-            f"style '{match.record.name}' can't be used, {error} ({match.record.file}): run StyleKnowledgeBase with "
-            "update set to sync."
-        ) from error
+    """Return the picture that was matched: the first of its files that still shows it."""
+    reasons = []
+    for file, stamp in match.record.files.items():
+        try:
+            picture = open_picture(Path(file))
+        except ValueError as error:
+            reasons.append(f"{error} ({file})")
+            continue
+        if _stamp(Path(file)) == stamp[:2] or content_id(picture) == match.record.id:
+            return picture
+        reasons.append(f"its file shows another picture now ({file})")
+    raise ValueError(
+        f"style '{match.record.name}' can't be used, {reasons[0]}: bring the picture back, or run StyleKnowledgeBase "
+        "with update set to sync."
+    )
+
+
+def _stamp(file: Path) -> list[int]:
+    found = file.stat()
+    return [found.st_size, found.st_mtime_ns]
 
 
 def _check_words(prompt: str, filter: str) -> None:

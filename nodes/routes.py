@@ -1,11 +1,13 @@
 """The HTTP routes below /style_rag/ on ComfyUI's own server: reads a request, makes one call, answers.
 
-What takes time runs on threads, writers on one and readers on two, so that the server's event loop stays free.
+What takes time runs on threads, so that the server's event loop stays free: one writes, one searches, and two read, so
+that a thumbnail never waits for searches.
 """
 
 import asyncio
+import contextlib
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +18,7 @@ from aiohttp import web
 from server import PromptServer
 
 from ..generation.settings import check_prompt
-from . import gallery, gallery_changes, guard, sketch_to_picture
+from . import gallery, gallery_changes, guard, sketch_to_picture, threads
 from .guard import Refused
 
 T = TypeVar("T")
@@ -28,6 +30,7 @@ MAX_SEED = 2**64 - 1
 OPENAPI = Path(__file__).with_name("openapi.json")
 _FOREVER = "private, max-age=31536000, immutable"  # an id is what is in the picture
 _READERS = ThreadPoolExecutor(2, "style_rag_reader")
+_SEARCHER = ThreadPoolExecutor(1, "style_rag_searcher", threads.compute_alone)
 _WRITER = ThreadPoolExecutor(1, "style_rag_writer")
 # The first that fits; what is in none of them is a fault of ours, which ComfyUI logs and answers with 500.
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
@@ -71,7 +74,12 @@ async def search(request: web.Request) -> web.Response:
     prompt = guard.words(asked, "q")
     check_prompt(prompt, "q")
     query = StyleQuery(prompt, asked.get("strategy", "hybrid"), top_k, filter=guard.words(asked, "filter"))
-    return web.json_response(await _run(_READERS, gallery.search_styles, _name(request), query))
+
+    def look(name: str) -> dict[str, Any]:
+        # Whoever types asks anew with each letter, and hangs up on the last question: it may be out of date by now.
+        return {"matches": []} if _has_gone(request) else gallery.search_styles(name, query)
+
+    return web.json_response(await _run(_SEARCHER, look, _name(request)))
 
 
 async def image(request: web.Request) -> web.Response:
@@ -87,8 +95,8 @@ async def thumbnail(request: web.Request) -> web.Response:
 
 async def add_styles(request: web.Request) -> web.Response:
     name = _name(request)
-    with _uploads() as folder:
-        form = await guard.read_form(request, Path(folder), ("captions", "tags", "encoder"), "images")
+    async with _uploads() as folder:
+        form = await guard.read_form(request, folder, ("captions", "tags", "encoder"), "images")
         pictures = form.files["images"]
         captions = [guard.check_caption(line) for line in form.texts.get("captions", "").splitlines()]
         if not pictures or len(captions) > len(pictures):
@@ -103,7 +111,7 @@ async def add_styles(request: web.Request) -> web.Response:
 async def describe_style(request: web.Request) -> web.Response:
     name, id = _name(request), guard.style_id(request.match_info["id"])
     guard.require_type(request, "application/json")
-    body = await _read_json(request)
+    body = await guard.read_json(request)
     known = {"caption": str, "tags": list}
     good = isinstance(body, dict) and all(name in known and isinstance(body[name], known[name]) for name in body)
     if not body or not good or not all(isinstance(tag, str) for tag in body.get("tags", [])):
@@ -125,8 +133,8 @@ async def restore_style(request: web.Request) -> web.Response:
 
 async def generate(request: web.Request) -> web.Response:
     wait = guard.number(request.query, "wait", 0, 0, 1)
-    with _uploads() as folder:
-        form = await guard.read_form(request, Path(folder), ("prompt", "seed", "workflow"), "sketch")
+    async with _uploads() as folder:
+        form = await guard.read_form(request, folder, ("prompt", "seed", "workflow"), "sketch")
         workflow, seed, prompt = _chosen(form)
         sketch = await _run(_READERS, sketch_to_picture.keep_sketch, form.files["sketch"][0][0])
     api = sketch_to_picture.fill_workflow(workflow, sketch, prompt, seed)
@@ -208,23 +216,30 @@ def _chosen(form: guard.Form) -> tuple[str, int | None, str]:
     return workflow, None if seed is None else int(seed), prompt
 
 
-async def _read_json(request: web.Request) -> Any:
-    try:
-        return await request.json()
-    except (ValueError, RecursionError, LookupError) as error:
-        raise Refused(400, f"the body is no JSON: {str(error)[:200]}.") from error
+def _has_gone(request: web.Request) -> bool:
+    """Tell whether the one who asked has hung up."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def _name(request: web.Request) -> str:
     return request.match_info["kb"]
 
 
-def _uploads() -> tempfile.TemporaryDirectory[str]:
-    """A folder in ComfyUI's temp folder, for the time of one request."""
+@contextlib.asynccontextmanager
+async def _uploads() -> AsyncIterator[Path]:
+    """A folder in ComfyUI's temp folder, for the time of one request. What it held may be large, and slow to delete."""
+    folder = await _run(_READERS, _make_folder)
+    try:
+        yield Path(folder.name)
+    finally:
+        await _run(_READERS, folder.cleanup)
+
+
+def _make_folder() -> tempfile.TemporaryDirectory[str]:
     temp = Path(folder_paths.get_temp_directory())
     temp.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryDirectory(prefix="style_rag_", dir=temp, ignore_cleanup_errors=True)
 
 
-async def _run(threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
-    return await asyncio.get_running_loop().run_in_executor(threads, lambda: work(*arguments))
+async def _run(pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(pool, lambda: work(*arguments))

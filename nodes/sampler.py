@@ -15,7 +15,7 @@ from comfy_api.latest import io
 from ..generation.schedulers import SCHEDULERS
 from ..generation.settings import MAX_SEED, SPEEDS, STYLE_MODES, GenerationSettings, check_prompt
 from ..retrieval.reader import content_id
-from . import convert
+from . import convert, provenance
 from .lora import with_distilled_lora
 from .requirements import GENERATION, require
 from .sampler_inputs import read_inputs
@@ -144,7 +144,7 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                     "memory.",
                 ),
             ],
-            hidden=[io.Hidden.extra_pnginfo],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
@@ -179,8 +179,7 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
         info = _describe(pipeline, result.settings, edges)
         info |= {"references": describe_references(references, pictures, style.weights)} | style.describe()
         info |= {"memory_steps": result.memory_steps, "decoded_in": result.decoded_in}
-        if cls.hidden.extra_pnginfo is not None:  # SaveImage writes each of its entries into the PNG
-            cls.hidden.extra_pnginfo["style_rag"] = info
+        provenance.write(cls, references, pictures, info)
         info = info | {"seconds": result.seconds, "peak_memory_bytes": watch.peak, "device": watch.device.type}
         return io.NodeOutput(result.images, json.dumps(info, ensure_ascii=False, indent=1))
 

@@ -13,17 +13,32 @@ from PIL import Image
 from . import stylepack
 from .duplicates import near_duplicates
 from .encoder import StyleEncoder
+from .fetch import LIST_SUFFIX, check_url, is_url, read_url_list
 from .origin import same_weights
 from .own_pictures import PICTURES, fetch_all, forget_files, no_longer_named
-from .reader import PACK_SUFFIX, SUFFIXES, find_pictures, open_picture
-from .records import IngestReport
+from .reader import PACK_SUFFIX, SUFFIXES, content_id, find_pictures, open_picture
+from .records import IngestReport, StyleRecord
 from .store import StyleStore
-from .sync import Progress, SyncRun
+from .sync import Progress, Readings, SyncRun, read_here
 
 UPDATES = ("sync", "add", "rebuild", "open")
 PACKS = "packs"  # where it keeps the pictures of packs that were imported
 
 Source = Path | str  # a folder, a picture file or a style pack; a str is a URL
+
+
+def find_sources(named: Sequence[str]) -> list[Source]:
+    """Return the sources that a person names: paths, URLs, and text files of URLs. Raises ValueError or OSError."""
+    sources: list[Source] = []
+    for source in named:
+        path = Path(source).resolve()
+        if is_url(source):
+            sources.append(check_url(source).geturl())
+        elif not path.exists():
+            raise FileNotFoundError(f"source {source} does not exist: correct the path.")
+        else:
+            sources += read_url_list(path) if path.suffix.lower() == LIST_SUFFIX else [path]
+    return sources
 
 
 def ingest(
@@ -32,6 +47,7 @@ def ingest(
     sources: Sequence[Source],
     update: str,
     on_progress: Progress = lambda done, total: None,
+    readings: Readings = read_here,
 ) -> IngestReport:
     """Read the sources (folders, picture files, style packs, http(s) URLs) into the store.
 
@@ -39,17 +55,19 @@ def ingest(
     embeds everything anew, and the knowledge base stays as it was until that is whole; `open` reads nothing.
     A file or URL that can't be read is skipped and named in the report. on_progress counts the URLs, the files, the
     pictures as the index is made, then the new ones as they are compared with what looks like them.
+    readings: what reads the files, and embeds them, where this process should not.
     Raises FileNotFoundError or ValueError when a source, or all that is in them, can't be used.
     """
     start = time.perf_counter()
     report = IngestReport()
     if update == "open":
         store.require_current()
+        store.require_encoder(encoder.identity)
         with suppress(TimeoutError):  # the one who is writing now will do it
             store.publish(on_progress, wait=0)
     else:
         with store.writing():
-            _update(store, encoder, sources, update, report, on_progress)
+            _update(store, encoder, sources, update, report, on_progress, readings)
     report.total = len(store)
     report.seconds = round(time.perf_counter() - start, 3)
     return report
@@ -62,6 +80,7 @@ def _update(
     update: str,
     report: IngestReport,
     on_progress: Progress,
+    readings: Readings,
 ) -> None:
     if update != "rebuild":
         store.require_current()
@@ -84,12 +103,12 @@ def _update(
         _require_pictures(report, 0)
     if update == "rebuild":
         draft = store.draft(encoder.identity)
-        run = SyncRun(draft, encoder, report, on_progress, known)
+        run = SyncRun(draft, encoder, report, on_progress, known, readings)
         run.run(files, drop=True)
         _require_pictures(report, len(draft))
         store.replace_with(draft)
     else:
-        run = SyncRun(store, encoder, report, on_progress, known)
+        run = SyncRun(store, encoder, report, on_progress, known, readings)
         run.run(files, drop=update == "sync")
         _require_pictures(report, len(store))
     forget_files(dropped)
@@ -118,10 +137,22 @@ def keep_encodings(
 ) -> int:
     """Store how another image encoder sees each picture that it has not seen yet, and return how many those were.
 
-    encoder: the id of what encodes. encode: n RGB pictures to an array of n rows.
+    One whose file is gone, or shows another picture since the last sync, is left out. encoder: the id of what encodes.
+    encode: n RGB pictures to an array of n rows.
     """
     missing = [record for record in store.records().values() if store.encoding(encoder, record.id) is None]
+    kept = 0
     for done, record in enumerate(missing, 1):
-        store.keep_encoding(encoder, record.id, encode([open_picture(Path(record.file))])[0])
+        if image := _shown_now(record):
+            store.keep_encoding(encoder, record.id, encode([image])[0])
+            kept += 1
         on_progress(done, len(missing))
-    return len(missing)
+    return kept
+
+
+def _shown_now(record: StyleRecord) -> Image.Image | None:
+    try:
+        image = open_picture(Path(record.file))
+    except ValueError:
+        return None
+    return image if content_id(image) == record.id else None

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -32,10 +33,16 @@ def keep_picture(store: StyleStore, image: Image.Image, caption: str, tags: Sequ
     path = folder / f"{content_id(image)[:16]}.png"
     sidecar = json.dumps({"caption": caption, "tags": list(tags)}, ensure_ascii=False)
     beside = path.with_suffix(".json")
-    if not path.is_file():
-        image.save(path)
-    if not beside.is_file() or beside.read_text(encoding="utf-8") != sidecar:
-        beside.write_text(sidecar, encoding="utf-8")
+    draft = folder / f".{uuid.uuid4().hex}.png"  # a file under its own name is whole, also when this process is killed
+    try:
+        if not path.is_file():
+            image.save(draft)
+            os.replace(draft, path)
+        if not beside.is_file() or beside.read_text(encoding="utf-8") != sidecar:
+            draft.write_text(sidecar, encoding="utf-8")
+            os.replace(draft, beside)
+    finally:
+        draft.unlink(missing_ok=True)
     return path
 
 

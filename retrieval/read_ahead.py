@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Condition
 
+import numpy as np
 from PIL import Image
 
 from .reader import content_id, open_picture, read_description
@@ -22,13 +24,19 @@ _PIXELS = 50_000_000  # that are decoded and wait for the caller: 150 MB
 
 @dataclass(frozen=True)
 class Reading:
-    """What is in a picture file. image: RGB. id: SHA-256 (hex) of its pixels."""
+    """What is in a picture file. id: SHA-256 (hex) of its pixels.
 
-    image: Image.Image
+    image: RGB; None where another process has read it. vector: (D,) float32, where that one has embedded it too.
+    """
+
     id: str
+    width: int
+    height: int
     caption: str
     tags: tuple[str, ...]
     licence: str
+    image: Image.Image | None = None
+    vector: np.ndarray | None = None
 
 
 def read_ahead(files: Sequence[SourceFile]) -> Generator[Reading | ValueError, None, None]:
@@ -38,23 +46,25 @@ def read_ahead(files: Sequence[SourceFile]) -> Generator[Reading | ValueError, N
     """
     gate = _Gate()
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="style-rag-read")
-    begun = deque(pool.submit(_read, file, turn, gate) for turn, file in enumerate(files[:_FILES]))
+    begun = deque(pool.submit(read, file, partial(gate.wait, turn)) for turn, file in enumerate(files[:_FILES]))
     try:
         for turn in range(len(files)):
             reading = begun.popleft().result()
             gate.took(turn)
             if turn + _FILES < len(files):
-                begun.append(pool.submit(_read, files[turn + _FILES], turn + _FILES, gate))
+                begun.append(pool.submit(read, files[turn + _FILES], partial(gate.wait, turn + _FILES)))
             yield reading
     finally:
         gate.open_for_all()
         pool.shutdown(cancel_futures=True)
 
 
-def _read(file: SourceFile, turn: int, gate: _Gate) -> Reading | ValueError:
+def read(file: SourceFile, before_decoding: Callable[[int], None] = lambda pixels: None) -> Reading | ValueError:
+    """Return what is in one file, or why that can't be read. before_decoding: as in `open_picture`."""
     try:
-        image = open_picture(Path(file.path), lambda pixels: gate.wait(turn, pixels))
-        return Reading(image, content_id(image), *read_description(Path(file.path)))
+        image = open_picture(Path(file.path), before_decoding)
+        described = read_description(Path(file.path))
+        return Reading(content_id(image), image.width, image.height, *described, image)
     except ValueError as error:
         return error
     except OSError as error:  # of what lies beside the picture

@@ -137,6 +137,19 @@ def read_description(path: Path) -> tuple[str, tuple[str, ...], str]:
     return caption.strip()[:MAX_CAPTION], tuple(clean)[:MAX_TAGS], licence.strip()[:MAX_TAG]
 
 
+def read_source(path: Path) -> str:
+    """Return the URL that a picture came from, as the `.json` beside it says; empty where it does not."""
+    sidecar = _sidecar(path)
+    if not sidecar or sidecar.suffix != ".json" or sidecar.stat().st_size > MAX_SIDECAR:
+        return ""
+    try:
+        found = json.loads(sidecar.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError):
+        return ""
+    source = found.get("source") if isinstance(found, dict) else None
+    return source[:MAX_CAPTION] if isinstance(source, str) else ""
+
+
 def _read_json(sidecar: Path) -> tuple[str, list[str], str]:
     if sidecar.stat().st_size > MAX_SIDECAR:
         raise ValueError(f"its {sidecar.name} is larger than the {MAX_SIDECAR:,} bytes allowed")

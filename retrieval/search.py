@@ -13,6 +13,7 @@ from .calibration import score, standing
 from .captions import CaptionTable
 from .encoder import StyleEncoder
 from .filters import Filter, parse_filter
+from .pins import NONE, read_pins, require_known, with_pinned_scores
 from .postings import words_of
 from .records import NoMatch, RunnerUp, StyleMatch, StyleMatches
 from .sentences import SentenceEncoder
@@ -28,7 +29,7 @@ Ranks = dict[str, dict[str, int]]  # strategy -> id -> rank from 1
 
 @dataclass(frozen=True)
 class StyleQuery:
-    """What RetrieveStyle asks. `pinned` ids are returned as they are, in their order, and nothing else is."""
+    """What RetrieveStyle asks. `pinned` lines, see `pins`, are returned as they are, in order, and nothing else is."""
 
     prompt: str
     strategy: str = "hybrid"
@@ -118,7 +119,7 @@ class _Search:
 
     def run(self) -> StyleMatches:
         if self._query.pinned:
-            return StyleMatches(self._matches(self._query.pinned, {}))
+            return self._pinned()
         rankings = self._rankings()
         ranks = {name: {id: place for place, id in enumerate(order, 1)} for name, order in rankings.items()}
         strategy = self._query.strategy
@@ -130,6 +131,15 @@ class _Search:
         count = min(self._query.top_k, len(reaching))
         found = self._matches(order[: count + 1], ranks)
         return StyleMatches(map(_with_runner_up, found[:count], [*found[1:], None]))
+
+    def _pinned(self) -> StyleMatches:
+        pins = read_pins(self._query.pinned)
+        if not pins:
+            reason = f"pinned is '{NONE}', which stands for a search that found nothing"
+            return StyleMatches(nothing=NoMatch(reason, int(self._view.passing().sum()), 0))
+        ids = [pin.id for pin in pins]
+        require_known(ids, self._store.records(ids), self._store.name)
+        return StyleMatches(with_pinned_scores(self._matches(ids, {}), pins))
 
     def _reaching(self, ids: list[str]) -> tuple[list[str], list[str]]:
         """Part ids, each part in order, into those whose score, as it is shown, reaches `min_score`, and the others."""
@@ -215,12 +225,6 @@ class _Search:
 
     def _matches(self, ids: Sequence[str], ranks: Ranks) -> list[StyleMatch]:
         records = self._store.records(ids)
-        for id in ids:
-            if id not in records:
-                raise ValueError(
-                    f"pinned style {id!r} is not in knowledge base '{self._store.name}': ids are the `id` values "
-                    "of RetrieveStyle's explanation; add the picture again or remove the line."
-                )
         asked = dict.fromkeys(words_of(self._query.prompt))
         found = []
         for id, vector in zip(ids, self._store.vectors(ids), strict=True):

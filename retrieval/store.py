@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,12 +34,14 @@ class StyleStore:
     """A folder that holds one knowledge base. Opening makes the folder and an empty database.
 
     One process at a time writes, inside `writing`; any number read, and see what was committed at their next look.
+    wait: seconds for another writer to end.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wait: float = _WAIT) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.name = folder.name
+        self._wait = wait
         self._database = Database(folder / FILE)
         self._place = Place(self._database, folder, read_choice(folder.parent / SETTINGS, folder.name))
         self._writer = FileLock(folder / _LOCK, thread_local=False)
@@ -60,11 +63,12 @@ class StyleStore:
         return to_origin(self._database.meta())
 
     @contextmanager
-    def writing(self, wait: float = _WAIT) -> Iterator[None]:
+    def writing(self, wait: float | None = None) -> Iterator[None]:
         """Be the one writer. The operating system frees the lock of a process that ends, however it does.
 
-        Raises TimeoutError when another writer does not end within `wait` seconds.
+        Raises TimeoutError when another writer does not end within `wait` seconds; the store's own, where None.
         """
+        wait = self._wait if wait is None else wait
         try:
             self._writer.acquire(timeout=wait)
         except Timeout:
@@ -171,7 +175,7 @@ class StyleStore:
             with self._change():
                 self._database.set_meta(background=background)
 
-    def publish(self, on_progress: Progress = lambda done, total: None, wait: float = _WAIT) -> None:
+    def publish(self, on_progress: Progress = lambda done, total: None, wait: float | None = None) -> None:
         """Bring the index up to date when enough has changed. Searches are right without; this makes them fast.
 
         on_progress(done, total): what it raises ends the work, and what was published before stays.
@@ -197,7 +201,7 @@ class StyleStore:
         """Store how an image encoder other than the retrieval's sees a picture."""
         path = self._encoding_path(encoder, id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".tmp")
+        fresh = path.with_suffix(f".{uuid.uuid4().hex}.tmp")  # another process may be at the same picture
         with fresh.open("wb") as stream:
             np.save(stream, values)
         os.replace(fresh, path)

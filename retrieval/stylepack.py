@@ -5,7 +5,8 @@ checked before anything is written, and no pickle is read.
 
     pack.json     format, encoder, dimension, pack (version), ids (in the order of the vectors)
     vectors.npy   (N, D) float32
-    pictures/     NAME.SUFFIX as ingest reads it, and NAME.json beside each: caption, tags, license
+    pictures/     NAME.SUFFIX as ingest reads it, and NAME.json beside each: caption, tags, license, and
+                  source, the URL that a fetched one came from
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from .origin import pack_version
-from .reader import MAX_SIDECAR, SUFFIXES
+from .reader import MAX_SIDECAR, SUFFIXES, read_source
 from .records import StyleRecord
 from .store import StyleStore
 
@@ -105,6 +106,8 @@ def _write_picture(archive: zipfile.ZipFile, record: StyleRecord, used: set[str]
         name = f"{name} {record.id[:12]}"
     used.add(name.lower())
     sidecar = {"caption": record.caption, "tags": list(record.tags), "license": record.licence}
+    if source := read_source(path):
+        sidecar["source"] = source
     archive.write(path, f"pictures/{name}{path.suffix.lower()}")
     archive.writestr(f"pictures/{name}.json", json.dumps(sidecar, ensure_ascii=False))
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image
 
 from .calibration import measure_background
 from .encoder import StyleEncoder
-from .read_ahead import Reading, read_ahead
+from .read_ahead import Reading, read, read_ahead
 from .records import IngestReport, SourceFile, StyleRecord
 from .store import StyleStore
 
@@ -21,12 +20,21 @@ _DESCRIBED = 500  # new descriptions that are stored together
 # on_progress(done, total): called once a file, and while the index is made; an exception ends the ingest and keeps what
 # is stored.
 Progress = Callable[[int, int], None]
+# readings(files, known): what is in each file, in their order, or why it can't be read. What is read elsewhere comes
+# without the image, and with a vector unless `known` holds its id.
+Readings = Callable[[Sequence[SourceFile], Collection[str]], Generator[Reading | ValueError, None, None]]
+
+
+def read_here(files: Sequence[SourceFile], known: Collection[str]) -> Generator[Reading | ValueError, None, None]:
+    """Read the files in this process; what is in them is embedded by the run's own encoder."""
+    return read_ahead(files)
 
 
 class SyncRun:
     """Pictures wait in `_batch` until there are enough to embed together, new descriptions in `_described`.
 
     known: id -> vector of pictures that need not be embedded. embedded: ids of what is stored anew, in order.
+    readings: where what is in the files comes from.
     """
 
     def __init__(
@@ -36,8 +44,10 @@ class SyncRun:
         report: IngestReport,
         on_progress: Progress,
         known: Mapping[str, np.ndarray],
+        readings: Readings = read_here,
     ) -> None:
         self.embedded: list[str] = []
+        self._readings = readings
         self._known = known
         self._store = store
         self._encoder = encoder
@@ -47,14 +57,15 @@ class SyncRun:
         self._stamps = {path: stamp for path, (_, stamp) in stored.items()}
         self._owner = {path: id for path, (id, _) in stored.items()}
         self._records: dict[str, StyleRecord | None] = {}  # those that this run had to do with; None: not stored
-        self._batch: dict[str, tuple[StyleRecord, Image.Image]] = {}
+        self._batch: dict[str, tuple[StyleRecord, Reading]] = {}
         self._batch_pixels = 0
         self._described: dict[str, StyleRecord] = {}
 
     def run(self, files: Sequence[SourceFile], drop: bool) -> None:
         revision = self._store.revision
         unchanged = {file.path for file in files if self._stamps.get(file.path) == file.stamp}
-        with closing(read_ahead([file for file in files if file.path not in unchanged])) as readings:
+        changed = [file for file in files if file.path not in unchanged]
+        with closing(self._readings(changed, self._known.keys() | self._owner.values())) as readings:
             for done, file in enumerate(files, 1):
                 if file.path in unchanged:
                     self._report.unchanged += 1
@@ -70,26 +81,35 @@ class SyncRun:
             self._store.set_background(measure_background(self._store, self._encoder))
 
     def _take(self, file: SourceFile, reading: Reading | ValueError) -> None:
+        if isinstance(reading, Reading) and self._lacks(reading):
+            reading = read(file)
         if isinstance(reading, ValueError):
             self._report.failed.append({"file": file.path, "reason": str(reading)})
             return
-        id, image, owner = reading.id, reading.image, self._owner.get(file.path)
+        id, owner = reading.id, self._owner.get(file.path)
         if owner and owner != id and self._detach(owner, file.path):
             self._store.remove([owner])
         known = self._record(id)
         others = {p: stamp for p, stamp in (known.files if known else {}).items() if p != file.path}
         files = {file.path: file.stamp, **others}
         described = (reading.caption, reading.tags, reading.licence)
-        record = StyleRecord(id, file.name, *described, image.width, image.height, files)
+        record = StyleRecord(id, file.name, *described, reading.width, reading.height, files)
         self._owner[file.path], self._stamps[file.path] = id, file.stamp
-        if known is None or id in self._batch:
-            self._batch[id] = (record, image)
-            self._batch_pixels += image.width * image.height
+        if id in self._batch:
+            self._batch[id] = (record, self._batch[id][1])
+        elif known is None:
+            self._batch[id] = (record, reading)
+            self._batch_pixels += reading.width * reading.height if reading.image else 0
         else:
             self._described[id] = record
         self._records[id] = record
         self._count(owner, known)
         self._flush_when_full()
+
+    def _lacks(self, reading: Reading) -> bool:
+        """Whether it must be embedded, and was left out as known: of two pictures that changed places one is."""
+        vectorless = reading.image is None and reading.vector is None and reading.id not in self._known
+        return vectorless and self._record(reading.id) is None and reading.id not in self._batch
 
     def _record(self, id: str) -> StyleRecord | None:
         if id not in self._records:
@@ -113,9 +133,10 @@ class SyncRun:
     def _flush(self) -> None:
         if not self._batch:
             return
-        new = [image for id, (_, image) in self._batch.items() if id not in self._known]
-        embedded = iter(self._encoder.encode_images(new) if new else ())
-        vectors = np.stack([self._known[id] if id in self._known else next(embedded) for id in self._batch])
+        found = {id: self._known.get(id, reading.vector) for id, (_, reading) in self._batch.items()}
+        new = [self._batch[id][1].image for id, vector in found.items() if vector is None]
+        embedded = iter(self._encoder.encode_images([image for image in new if image]) if new else ())
+        vectors = np.stack([next(embedded) if vector is None else vector for vector in found.values()])
         self._store.add([record for record, _ in self._batch.values()], vectors, self._encoder.identity)
         self.embedded += self._batch
         self._batch.clear()

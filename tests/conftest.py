@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from comfy_base import prepare_base
 from comfyui import ComfyServer
+from front_end import front_end_arguments
 from pack_names import PACK_FOLDER, SERVED_FOLDER
 from places import ROOT, comfyui_path
 
@@ -75,11 +76,13 @@ def pytest_make_collect_report() -> Generator[None, Any, Any]:
 def comfy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     """One real ComfyUI on the CPU for the whole run, with the pack and, beside it, the probe of tests/server/probe.
 
-    Put model files below its `base / "models"`; its log is `log_text()`.
+    FRONT_END in the environment chooses another version of its page. Put model files below its `base / "models"`; its
+    log is `log_text()`.
     """
     packs = {SERVED_FOLDER: ROOT, "probe": TESTS / "server" / "probe"}
     base = tmp_path_factory.mktemp("comfyui base")
-    with ComfyServer(base, packs=packs, cpu=True, arguments=["--preview-method", "auto"]) as server:
+    arguments = ["--preview-method", "auto", *front_end_arguments()]
+    with ComfyServer(base, packs=packs, cpu=True, arguments=arguments) as server:
         yield server
 
 

@@ -13,7 +13,19 @@ from PIL import Image
 from places import ROOT
 
 WORKFLOWS = ROOT / "workflows"
-NAMES = ("compare_with_and_without_rag", "quickstart", "style_rag_native", "style_rag_sd15")
+RETRIEVAL = {"RetrieveStyle", "StyleKnowledgeBase"}
+PAINTING = RETRIEVAL | {"CannyFromSketch", "LoadStylePipeline", "ControlNetIPAdapterSampler"}
+OURS = {
+    "build_knowledge_base": RETRIEVAL | {"LoadStylePipeline"},
+    "compare_with_and_without_rag": PAINTING | {"ScoreStyledImage"},
+    "quickstart": PAINTING,
+    "several_references": PAINTING,
+    "style_rag_native": RETRIEVAL | {"CannyFromSketch"},
+    "style_rag_sd15": PAINTING,
+}
+"""Which of the pack's nodes each workflow shows."""
+
+NAMES = tuple(OURS)
 STOCK_NODES = {
     "CheckpointLoaderSimple",
     "CLIPTextEncode",
@@ -129,7 +141,7 @@ class TestWorkflow:
     def test_it_uses_only_nodes_of_the_pack_and_of_comfyui(self, name: str):
         used = {node["class_type"] for node in read(f"api/{name}.json").values()}
         assert used - our_nodes() <= STOCK_NODES
-        assert used & our_nodes() >= {"RetrieveStyle", "StyleKnowledgeBase", "CannyFromSketch"}
+        assert used & our_nodes() == OURS[name]
 
     def test_every_model_file_comes_with_its_address_and_folder(self, name: str):
         models = {node["id"]: node["properties"].get("models", []) for node in read(f"{name}.json")["nodes"]}

@@ -29,14 +29,13 @@ UNET_CHANNELS = (32, 64, 96)
 
 @dataclass(frozen=True)
 class Models:
-    """One complete miniature stack. The painter's words and references go through `clip`; `finder` is for retrieval."""
+    """One complete miniature stack. `clip` finds styles; its towers read the painter's words and references too."""
 
     vae: AutoencoderKL
     unet: UNet2DConditionModel
     controlnet: ControlNetModel
     ip_adapter: IPAdapter
     clip: CLIPModel
-    finder: CLIPModel
 
 
 def build_vae() -> AutoencoderKL:
@@ -185,5 +184,4 @@ def build_models(seed: int, vocabulary_size: int) -> Models:
         controlnet=build_controlnet(),
         ip_adapter=IPAdapter(unet),
         clip=build_clip(vocabulary_size),
-        finder=build_clip(vocabulary_size),
     )

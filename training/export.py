@@ -75,7 +75,7 @@ def write_pipeline(models: Models, tokenizer: CLIPTokenizer, folder: Path) -> No
 
 def write_clip(models: Models, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """The `clip-tiny` folder: both towers, tokeniser and image processor."""
-    models.finder.half().save_pretrained(folder)
+    models.clip.half().save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
     build_image_processor().save_pretrained(folder)
 

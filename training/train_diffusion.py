@@ -242,18 +242,17 @@ def diffusion_losses(painter: Painter, teller: Teller, step: int) -> Losses:
 
 @dataclass(frozen=True)
 class Leg:
-    """One part of the painter's training: its name, how long it is, and what its samples are told."""
+    """One part of the painter's training: its name, how long it is, what its samples are told, and who reads that."""
 
     name: str
     schedule: Schedule
     mixture: Mixture
+    clip: CLIPModel
 
 
-def train_diffusion(
-    prepared: Prepared, clip: CLIPModel, tokenizer: CLIPTokenizer, leg: Leg, work: Path, start: Painter
-) -> Painter:
+def train_diffusion(prepared: Prepared, tokenizer: CLIPTokenizer, leg: Leg, work: Path, start: Painter) -> Painter:
     """The painter that `start` becomes in this leg, averaged."""
     painter = start.requires_grad_().to(memory_format=torch.channels_last)
-    teller = Teller(prepared, clip.eval(), tokenizer, leg.schedule.batch, leg.mixture)
+    teller = Teller(prepared, leg.clip.eval(), tokenizer, leg.schedule.batch, leg.mixture)
     stage = Stage(leg.name, painter, leg.schedule, work)
     return cast(Painter, stage.run(lambda step: diffusion_losses(painter, teller, step)))

@@ -7,7 +7,24 @@ from collections.abc import Iterator
 import pytest
 from comfy_page import BrowserMissing, ComfyPage, open_browser
 from comfyui import ComfyServer
+from front_end import chosen_version
 from playwright.sync_api import Browser
+
+MARKED = "nodes whose model files are missing are marked red"
+DIFFERS = {
+    "api_form[compare_with_and_without_rag]": "PreviewAny's empty field is not sent",
+    "api_form[style_rag_native]": MARKED,
+    "api_form[style_rag_sd15]": MARKED,
+    "offers_every_file_that_is_missing": "missing files are listed in a panel, not a dialog",
+}
+"""What newer pages than the one that ComfyUI pins do otherwise, by the end of a test's name; docs/front_end.md."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if chosen_version():
+        for item in items:
+            for reason in (reason for end, reason in DIFFERS.items() if item.name.endswith(end)):
+                item.add_marker(pytest.mark.xfail(reason=reason))
 
 
 @pytest.fixture(scope="session")

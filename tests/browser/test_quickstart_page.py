@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from comfy_page import ComfyPage, PageError
 from comfyui import ComfyServer
+from PIL import Image
 from places import ROOT
 
 WORKFLOWS = ROOT / "workflows"
@@ -23,6 +25,16 @@ def node_of(class_type: str, api: dict[str, Any]) -> str:
     return next(node_id for node_id, node in api.items() if node["class_type"] == class_type)
 
 
+def sketch_sizes(api: dict[str, Any]) -> dict[str, list[int]]:
+    """Width and height of the bundled sketch that each Load Image names; every workflow begins with one."""
+    files = {id: node["inputs"]["image"] for id, node in api.items() if node["class_type"] == "LoadImage"}
+    assert files
+    sketches = {
+        id: ROOT / "styles" / "sketches" / Path(file.removesuffix(" [temp]")).name for id, file in files.items()
+    }
+    return {id: list(Image.open(sketch).size) for id, sketch in sketches.items()}
+
+
 def without_downloads(errors: list[PageError]) -> list[PageError]:
     """For a missing model the editor asks how large its file is, which a closed network and its own policy refuse."""
     return [error for error in errors if "huggingface.co" not in error.text and "file size" not in error.text]
@@ -36,8 +48,9 @@ def test_a_workflow_opens_whole_and_exports_its_api_form(browser_page: ComfyPage
     assert not browser_page.red_nodes()
     assert not browser_page.cut_nodes()
     assert browser_page.export()["api"] == read(f"api/{name}.json")
-    sketch = node_of("LoadImage", read(f"api/{name}.json"))
-    assert browser_page.wait_for_pictures()[sketch] == [[512, 512]]
+    shown = browser_page.wait_for_pictures()
+    for node_id, size in sketch_sizes(read(f"api/{name}.json")).items():
+        assert shown[node_id] == [size]
     assert not without_downloads(browser_page.unexpected_errors())
 
 

@@ -43,7 +43,7 @@ def editor(browser: Browser, comfy_server: ComfyServer, ids: list[str]) -> Itera
     context = browser.new_context(viewport={"width": 1600, "height": 900})
     page = ComfyPage(context.new_page(), comfy_server.base_url)
     page.open("RetrieveStyle")
-    page.page.locator(".style-rag-tab-button").click()
+    page.sidebar_tab("Styles").click()
     yield page
     context.close()
 
@@ -163,7 +163,7 @@ def test_a_result_is_saved_as_a_style(editor: ComfyPage, comfy_server: ComfyServ
         app.canvas.getNodeMenuOptions(node).find(item => item?.content === label).callback(); }""",
         label,
     )
-    expect(page.get_by_text(f"Saved to “{NAME}”")).to_be_visible()
+    expect(page.get_by_text(f"Saved to “{NAME}”", exact=True)).to_be_visible()
     [saved] = [style for style in styles_of(comfy_server) if style["id"] not in before]
     assert (saved["caption"], saved["width"], saved["height"]) == ("house_lineart", 512, 512)
     assert not editor.unexpected_errors()

@@ -117,7 +117,8 @@ def test_alpha_divides_the_rank(pipeline: StylePipeline, tmp_path: Path) -> None
     change = add_lora(pipeline, write_lora(tmp_path, pipeline, "kohya"), 1.0).loras[0].changes["unet"]
     layer: Any = pipeline.denoiser.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn1.to_q")
     one = change["mid_block.attentions.0.transformer_blocks.0.attn1.to_q"]
-    assert torch.allclose(one.delta(layer.weight), one.up @ one.down * ALPHA / RANK)
+    changed = one.added_to(torch.zeros_like(layer.weight), strength=0.5)
+    assert torch.allclose(changed, 0.5 * one.up @ one.down * ALPHA / RANK)
 
 
 @pytest.mark.parametrize(

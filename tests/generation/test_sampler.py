@@ -87,7 +87,7 @@ def test_a_step_with_kept_features_of_the_same_input_is_the_full_step(pipeline: 
     added = {"image_embeds": [torch.randn(2, 1, pipeline.image_encoder.config.projection_dim, generator=generator)]}
     with torch.inference_mode(), DeepFeatures(unet) as deep:
         whole = unet(noisy, torch.tensor(500), encoder_hidden_states=text, added_cond_kwargs=added).sample
-        assert torch.equal(deep.shallow(noisy, torch.tensor(500), text, added), whole)
+        assert torch.equal(deep.shallow(noisy, torch.tensor(500), text, added, {}), whole)
 
 
 def test_style_modes_switch_blocks_and_leave_nothing_behind(pipeline: StylePipeline) -> None:

@@ -223,34 +223,34 @@ def test_sources_are_checked_before_anything_runs(comfy_nodes: Nodes, tmp_path: 
 def test_a_server_on_a_network_reads_only_comfyuis_folders(
     comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = module(comfy_nodes, "paths")
+    sources = module(comfy_nodes, "source_paths")
     for listen in ("0.0.0.0", "127.0.0.1,192.168.1.5", "::", "example.org"):
-        monkeypatch.setattr(paths.args, "listen", listen)
+        monkeypatch.setattr(sources.args, "listen", listen)
         with pytest.raises(PermissionError, match="lies outside ComfyUI's folders"):
-            paths.resolve_sources(str(tmp_path))
-        assert paths.resolve_sources("styles") == [paths.PACK / "styles"]
+            sources.resolve_sources(str(tmp_path))
+        assert sources.resolve_sources("styles") == [sources.paths.PACK / "styles"]
     for listen in ("127.0.0.1", "localhost", "127.0.0.1,::1"):
-        monkeypatch.setattr(paths.args, "listen", listen)
-        assert paths.resolve_sources(str(tmp_path)) == [tmp_path.resolve()]
+        monkeypatch.setattr(sources.args, "listen", listen)
+        assert sources.resolve_sources(str(tmp_path)) == [tmp_path.resolve()]
 
 
 def test_a_server_on_a_network_fetches_urls_when_its_owner_says_so(
     comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths, url = module(comfy_nodes, "paths"), "https://example.org/a.png"
-    monkeypatch.setattr(paths, "_system_user_directory", lambda: str(tmp_path))
-    assert paths.resolve_sources(f"{url}\nstyles") == [url, paths.PACK / "styles"]
-    monkeypatch.setattr(paths.args, "listen", "0.0.0.0")
+    sources, url = module(comfy_nodes, "source_paths"), "https://example.org/a.png"
+    monkeypatch.setattr(sources.paths, "system_user_directory", lambda: str(tmp_path))
+    assert sources.resolve_sources(f"{url}\nstyles") == [url, sources.paths.PACK / "styles"]
+    monkeypatch.setattr(sources.args, "listen", "0.0.0.0")
     for settings in (None, "{}", '{"allow_urls": "yes"}'):
         if settings:
             (tmp_path / "settings.json").write_text(settings)
         with pytest.raises(PermissionError, match=r"this server listens on 0\.0\.0\.0: its owner can allow them"):
-            paths.resolve_sources(url)
+            sources.resolve_sources(url)
     (tmp_path / "settings.json").write_text('{"allow_urls": true}')
-    assert paths.resolve_sources(url) == [url]
+    assert sources.resolve_sources(url) == [url]
     (tmp_path / "settings.json").write_text("[]")
     with pytest.raises(ValueError, match=r"settings\.json is not valid JSON with an object"):
-        paths.resolve_sources(url)
+        sources.resolve_sources(url)
 
 
 def test_a_missing_package_is_named_by_the_node_that_needs_it(

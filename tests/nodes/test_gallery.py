@@ -13,7 +13,7 @@ Nodes = dict[str, Any]
 def test_a_link_out_of_the_allowed_folders_is_not_served(
     comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gallery, paths = module(comfy_nodes, "gallery"), module(comfy_nodes, "paths")
+    gallery, sources = module(comfy_nodes, "gallery"), module(comfy_nodes, "source_paths")
     import folder_paths
 
     secret = tmp_path / "secret.png"
@@ -26,7 +26,7 @@ def test_a_link_out_of_the_allowed_folders_is_not_served(
     styles = {style["name"]: style["id"] for style in gallery.list_styles("linked", 0, 9, "")["styles"]}
     assert gallery.read_picture("linked", styles["link"]) == (secret.read_bytes(), "image/png")
 
-    monkeypatch.setattr(paths.args, "listen", "0.0.0.0")
+    monkeypatch.setattr(sources.args, "listen", "0.0.0.0")
     for read in (gallery.read_picture, gallery.read_thumbnail):
         with pytest.raises(PermissionError, match="lies outside the folders that this server may read"):
             read("linked", styles["link"])

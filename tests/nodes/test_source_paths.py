@@ -11,45 +11,45 @@ Nodes = dict[str, type]
 
 
 @pytest.fixture
-def paths(comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def sources(comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     package = comfy_nodes["StyleKnowledgeBase"].__module__.rpartition(".")[0]
-    found = sys.modules[f"{package}.paths"]
+    found = sys.modules[f"{package}.source_paths"]
     for folder in ("input", "elsewhere"):
         (tmp_path / folder).mkdir()
     monkeypatch.setattr(found.folder_paths, "get_input_directory", lambda: str(tmp_path / "input"))
-    monkeypatch.setattr(found, "_system_user_directory", lambda: str(tmp_path))
+    monkeypatch.setattr(found.paths, "system_user_directory", lambda: str(tmp_path))
     monkeypatch.setattr(found.args, "listen", "0.0.0.0")
     return found
 
 
-def test_dots_and_links_lead_no_source_out_of_the_folders(paths: ModuleType, tmp_path: Path) -> None:
+def test_dots_and_links_lead_no_source_out_of_the_folders(sources: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "input" / "link").symlink_to(tmp_path / "elsewhere")
     for source in ("../elsewhere", "link", str(tmp_path / "elsewhere")):
         with pytest.raises(PermissionError, match="lies outside ComfyUI's folders"):
-            paths.resolve_sources(source)
+            sources.resolve_sources(source)
 
 
 @pytest.mark.parametrize("source", [r"\\host\share", "//host/share", r"\\?\C:\x", r"\\.\nul"])
 def test_another_host_is_refused_before_it_is_looked_at(
-    paths: ModuleType, monkeypatch: pytest.MonkeyPatch, source: str
+    sources: ModuleType, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
-    monkeypatch.setattr(paths.Path, "exists", lambda _: pytest.fail("it was looked at"))
+    monkeypatch.setattr(sources.Path, "exists", lambda _: pytest.fail("it was looked at"))
     with pytest.raises(PermissionError, match="names another host, and this server listens on 0"):
-        paths.resolve_sources(source)
+        sources.resolve_sources(source)
 
 
-def test_a_folder_that_the_owner_listed_is_read(paths: ModuleType, tmp_path: Path) -> None:
+def test_a_folder_that_the_owner_listed_is_read(sources: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text(json.dumps({"allow_folders": [str(tmp_path / "elsewhere")]}))
-    assert paths.resolve_sources("../elsewhere") == [(tmp_path / "elsewhere").resolve()]
+    assert sources.resolve_sources("../elsewhere") == [(tmp_path / "elsewhere").resolve()]
     (tmp_path / "settings.json").write_text('{"allow_folders": ["relative"]}')
     with pytest.raises(ValueError, match="write a list of absolute paths"):
-        paths.resolve_sources("../elsewhere")
+        sources.resolve_sources("../elsewhere")
 
 
-def test_a_link_to_a_file_outside_is_refused_with_its_folder(paths: ModuleType, tmp_path: Path) -> None:
+def test_a_link_to_a_file_outside_is_refused_with_its_folder(sources: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "secret.png").write_bytes(b"x")
     (tmp_path / "input" / "mine").mkdir()
-    assert paths.resolve_sources("mine") == [(tmp_path / "input" / "mine").resolve()]
+    assert sources.resolve_sources("mine") == [(tmp_path / "input" / "mine").resolve()]
     (tmp_path / "input" / "mine" / "link.png").symlink_to(tmp_path / "elsewhere" / "secret.png")
     with pytest.raises(PermissionError, match=r"holds link\.png, a link out of the folders"):
-        paths.resolve_sources("mine")
+        sources.resolve_sources("mine")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from places import ROOT
 from style_pack.command_line import main
+from style_pack.retrieval.store import StyleStore
 
 STYLES = ("blueprint", "stained-glass")
 
@@ -74,6 +75,13 @@ def test_without_json_a_person_can_read_it(capsys: pytest.CaptureFixture[str], r
     capsys.readouterr()
     assert main(["search", "two", "blueprint", "--root", str(root), "--top-k", "1"]) == 0
     assert re.fullmatch(r"1  \d\.\d{3}  \w+  .*blueprint.*\.jpg\n", capsys.readouterr().out)
+
+
+def test_it_waits_for_another_writer_as_long_as_it_is_told(capsys: pytest.CaptureFixture[str], root: Path) -> None:
+    capsys.readouterr()
+    with StyleStore(root / "two").writing():
+        assert main(["ingest", "two", str(ROOT / "styles" / "blueprint"), "--root", str(root), "--wait", "0.2"]) == 1
+    assert "'two' is being written by another process, for more than 0.2 seconds" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,8 @@ def test_another_encoder_is_refused_until_rebuild(filled: StyleStore, folder: Pa
         ValueError, match=r"made with encoder colours@1 \(3 numbers a picture\), and others@2 is chosen"
     ):
         ingest(filled, other, [folder], "sync")
+    with pytest.raises(ValueError, match="set update to rebuild"):
+        ingest(filled, other, [], "open")
     assert counts(filled, other, [folder], "rebuild")["total"] == 5
     assert filled.origin and filled.origin.encoder == "others@2"
 
@@ -125,6 +127,22 @@ def test_a_picture_without_a_file_is_kept_by_the_knowledge_base(
     assert counts(filled, encoder, [folder]) == counts(filled, encoder, [folder])
     kept = next(r for r in filled.records().values() if r.file == str(path))
     assert (kept.caption, "nature" in kept.tags) == ("a green field", True)
+
+
+def test_a_picture_that_could_not_be_written_whole_is_written_at_the_next_run(
+    store: StyleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = Image.new("RGB", (8, 8), "green")
+
+    def half(image: Image.Image, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Image.Image, "save", half)
+        keep_picture(store, picture, "", [])
+    assert list((store.folder / "pictures").iterdir()) == []
+    assert Image.open(keep_picture(store, picture, "", [])).getpixel((0, 0)) == (0, 128, 0)
 
 
 def test_a_touched_file_is_read_but_not_embedded(filled: StyleStore, encoder: ColourEncoder, folder: Path) -> None:
@@ -164,6 +182,14 @@ def test_another_encoders_view_is_stored_once_and_goes_with_the_picture(
     (folder / "warm" / "red.png").unlink()
     counts(filled, encoder, [folder])
     assert filled.encoding("other", records["warm/red"].id) is None
+
+
+def test_a_file_that_is_gone_or_shows_another_picture_gives_no_encoding(filled: StyleStore, folder: Path) -> None:
+    paint(folder / "warm" / "red.png", "green")
+    (folder / "cool" / "blue.png").unlink()
+    assert keep_encodings(filled, "other", ColourEncoder().encode_images) == 3
+    without = [record.name for id, record in filled.records().items() if filled.encoding("other", id) is None]
+    assert sorted(without) == ["cool/blue", "warm/red"]
 
 
 def test_a_background_that_an_interrupt_left_out_is_measured_at_the_next_run(

@@ -7,6 +7,7 @@ from PIL import Image
 from style_pack.retrieval import fusion
 from style_pack.retrieval.calibration import score, standing
 from style_pack.retrieval.ingest import ingest
+from style_pack.retrieval.pins import write_pins
 from style_pack.retrieval.postings import Postings, bm25, matched
 from style_pack.retrieval.records import StyleRecord
 from style_pack.retrieval.search import StyleQuery, search
@@ -89,6 +90,29 @@ def test_pinned_ids_and_nothing_else_are_returned_in_their_order(filled: StyleSt
     assert found(filled, encoder, "red", pinned=pinned) == ["plain/grey", "cool/blue"]
     with pytest.raises(ValueError, match="pinned style 'feed' is not in knowledge base 'colours'"):
         found(filled, encoder, "red", pinned=("feed",))
+
+
+def test_what_was_found_is_pinned_with_its_score_to_the_last_bit(filled: StyleStore, encoder: ColourEncoder) -> None:
+    first = search(filled, encoder, StyleQuery("red", top_k=3))
+    lines = tuple(write_pins(first).splitlines())
+    again = search(filled, encoder, StyleQuery("a blue lake", pinned=lines))
+    assert [(m.record, m.score) for m in again] == [(m.record, m.score) for m in first]
+    [halved] = search(filled, encoder, StyleQuery("red", pinned=(f"{first[0].record.id} 0.5",)))
+    assert halved.score == halved.explain()["score"] == 0.5
+
+
+def test_a_search_that_found_nothing_is_pinned_as_none(filled: StyleStore, encoder: ColourEncoder) -> None:
+    nothing = search(filled, encoder, StyleQuery("red", filter="tag:no-such-tag"))
+    assert write_pins(nothing) == "none"
+    again = search(filled, encoder, StyleQuery("red", pinned=("none",)))
+    assert again == []
+    assert again.explain()[0]["reason"] == "pinned is 'none', which stands for a search that found nothing"
+
+
+@pytest.mark.parametrize("line", ["feed high", "feed 2", "feed nan", "feed 0.5 0.5", "none 0.5"])
+def test_a_pinned_line_that_is_not_understood_is_named(filled: StyleStore, encoder: ColourEncoder, line: str) -> None:
+    with pytest.raises(ValueError, match=f"pinned line '{line}' is not understood"):
+        found(filled, encoder, "red", pinned=(line,))
 
 
 def test_ties_break_by_id(store: StyleStore, encoder: ColourEncoder, tmp_path: Path) -> None:

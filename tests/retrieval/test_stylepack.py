@@ -56,6 +56,24 @@ def test_a_pack_brings_everything_and_embeds_nothing(
     assert np.array_equal(filled.vectors(ids), other.vectors(ids))
 
 
+def test_the_url_of_a_fetched_picture_travels_from_pack_to_pack(
+    filled: StyleStore, other: StyleStore, encoder: ColourEncoder, folder: Path, tmp_path: Path
+) -> None:
+    said = {"caption": "teal", "source": "https://example.org/teal.png"}
+    (folder / "cool" / "teal.json").write_text(json.dumps(said))
+    export_pack(filled, tmp_path / "first.stylepack")
+    ingest(other, encoder, [tmp_path / "first.stylepack"], "sync")
+    export_pack(other, tmp_path / "second.stylepack")
+    with zipfile.ZipFile(tmp_path / "second.stylepack") as archive:
+        sidecars = {
+            name: json.loads(archive.read(name))
+            for name in archive.namelist()
+            if name.startswith("pictures/") and name.endswith(".json")
+        }
+    assert sidecars["pictures/cool/teal.json"]["source"] == said["source"]
+    assert [name for name, said in sidecars.items() if "source" in said] == ["pictures/cool/teal.json"]
+
+
 def test_it_stays_when_other_sources_are_synced_and_comes_once(
     other: StyleStore, encoder: ColourEncoder, pack: Path, folder: Path
 ) -> None:

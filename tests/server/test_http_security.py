@@ -146,6 +146,14 @@ def test_what_is_too_much_is_refused_by_name_of_the_limit(
     assert state(comfy_server) == before
 
 
+def test_a_body_of_json_is_refused_at_its_limit_before_it_is_parsed(comfy_server: ComfyServer, style: str) -> None:
+    answer = send_json(comfy_server, "PATCH", f"guarded/styles/{style}", {"caption": "x" * 1_000_000})
+    assert (answer.status, answer.json["error"]) == (
+        413,
+        "the body is larger than the 1,000,000 bytes allowed: send less.",
+    )
+
+
 def test_nothing_is_left_of_a_refused_upload(comfy_server: ComfyServer, style: str) -> None:
     files = [PICTURE, ("images", "page.html", b"<html>")]
     assert send_form(comfy_server, "guarded/styles", {}, files).status == 400

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from comfyui import ComfyServer
+from node_texts import node_texts, read_texts
 from pack_names import SERVED_FOLDER
 
 # Input: type, default, range. Types in capitals are ComfyUI's; a tuple is what a COMBO must offer, in its order.
@@ -166,3 +167,18 @@ def test_the_help_page_names_every_input_and_output(comfy_server: ComfyServer, n
     page = comfy_server.request(f"/extensions/{SERVED_FOLDER}/docs/{node_id}.md").decode()
     names = [name for group in NODES[node_id].values() for name in group]
     assert not [name for name in names if f"**{name}**" not in page]
+
+
+def test_the_english_texts_are_those_of_the_schemas(object_info: dict[str, Any]) -> None:
+    """dev/node_texts.py writes them."""
+    texts = node_texts(object_info)
+    assert list(texts) == sorted(NODES)
+    assert read_texts("en") == texts
+
+
+def test_comfyui_serves_the_texts_of_both_languages(comfy_server: ComfyServer) -> None:
+    served = comfy_server.get_json("/i18n")
+    assert {language: served[language]["nodeDefs"] for language in served} == {
+        language: read_texts(language) for language in ("en", "zh")
+    }
+    assert served["zh"]["styleRag"] == read_texts("zh", "main")["styleRag"]

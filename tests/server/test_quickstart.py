@@ -104,7 +104,7 @@ def test_a_linked_pipeline_stores_its_view_of_each_picture_and_changes_none(comf
     stored = list((comfy_server.base / "user" / "__style_rag" / "starter" / "encodings").glob("*/*.npy"))
     assert len(stored) == comfy_server.get_json("/style_rag/starter/styles")["total"]
     ours, theirs = (np.asarray(Image.open(io.BytesIO(made))).astype(int) for made in (linked, plain))
-    assert np.abs(ours - theirs).max() <= 1
+    assert np.array_equal(ours, theirs)
 
 
 def watch(server: ComfyServer, api: Json, on_message: Any = None) -> tuple[list[Json], int]:

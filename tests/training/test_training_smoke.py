@@ -12,7 +12,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ("vae", "clip", "clip_further", "diffusion", "diffusion_further")
+STAGES = ("vae", "clip", "clip_further", "diffusion", "diffusion_further", "diffusion_finished_clip")
 
 
 def run_training(work: Path, models: Path) -> str:
@@ -70,3 +70,34 @@ def test_a_second_run_goes_on_from_the_checkpoints(trained: Path) -> None:
     for stage in STAGES:
         assert f"{stage} goes on from step 2" in log
     assert (trained / "again" / "clip-tiny" / "model.safetensors").is_file()
+
+
+def test_turbo_distils_a_lora_that_the_pack_merges_and_samples_with(trained: Path) -> None:
+    from dataclasses import replace
+
+    from style_pack.generation.files import check_files
+    from style_pack.generation.lora import add_lora
+    from style_pack.generation.pipeline import load_pipeline
+    from style_pack.generation.sampler import generate
+    from style_pack.generation.settings import GenerationSettings
+
+    models, work = trained / "models", trained / "turbo"
+    command = [sys.executable, "-m", "training.turbo", "--recipe", "smoke", "--work", str(work)]
+    done = subprocess.run([*command, "--models", str(models)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    file = models / "lora-tiny" / "lcm-lora_tiny.safetensors"
+    assert file.stat().st_size <= 1_000_000
+    losses = [json.loads(line)["consistency"] for line in (work / "log.jsonl").read_text().splitlines()]
+    assert len(losses) == 2 and all(math.isfinite(loss) for loss in losses)
+    adapter = models / "ip-adapter-tiny"
+    files = check_files(
+        models / "sd-tiny",
+        models / "controlnet-canny-tiny",
+        adapter / "ip-adapter_tiny.safetensors",
+        [adapter / "image_encoder"],
+    )
+    pipeline = add_lora(load_pipeline(files, models / "sd-tiny" / "tokenizer", torch.float32), file, 1.0)
+    settings = GenerationSettings("a city", "", 1, 4, 7.5, "ddim", 64, 64, speed="turbo")
+    painted = generate(pipeline, settings, None, [])
+    assert painted.settings == replace(settings, scheduler="lcm", guidance_scale=1.0)
+    assert painted.images.isfinite().all()

@@ -1,6 +1,7 @@
 // The style that is chosen: what is known of it, its words to edit, and what can be done with it.
 import { element } from "./elements.js";
 import { reasonOf } from "./grid.js";
+import { t } from "./words.js";
 
 export class Details {
   constructor({ thumbnailOf, onSave, onRemove, onAdd, onPin, onClose }) {
@@ -8,24 +9,25 @@ export class Details {
     this.onClose = onClose;
     this.image = element("img", { alt: "" });
     this.about = element("p");
-    this.caption = element("textarea", { rows: 2, maxLength: 2000, ariaLabel: "Caption", placeholder: "Caption" });
-    this.tags = element("input", { ariaLabel: "Tags", placeholder: "Tags, separated by commas" });
+    const caption = { ariaLabel: t("Caption"), placeholder: t("Caption") };
+    this.caption = element("textarea", { rows: 2, maxLength: 2000, ...caption });
+    this.tags = element("input", { ariaLabel: t("Tags"), placeholder: t("Tags, separated by commas") });
     const button = (textContent, title, onclick) => element("button", { textContent, title, onclick });
     const tags = () => this.tags.value.split(",").filter((tag) => tag.trim());
     this.root = element(
       "section",
-      { className: "style-rag-details", hidden: true, ariaLabel: "Chosen style" },
+      { className: "style-rag-details", hidden: true, ariaLabel: t("Chosen style") },
       element("div", { className: "style-rag-row" }, this.image, this.about),
       this.caption,
       this.tags,
       element(
         "div",
         { className: "style-rag-row" },
-        button("Save", "Save caption and tags", () => onSave(this.style, this.caption.value, tags())),
-        button("Add to graph", "Add a Retrieve Style node with this style", () => onAdd(this.style)),
-        button("Pin", "Pin it to the selected Retrieve Style node", () => onPin(this.style)),
-        button("Remove", "Remove it from the knowledge base", () => onRemove(this.style)),
-        button("Close", "Close (Escape)", () => this.hide()),
+        button(t("Save"), t("Save caption and tags"), () => onSave(this.style, this.caption.value, tags())),
+        button(t("Add to graph"), t("Add a Retrieve Style node with this style"), () => onAdd(this.style)),
+        button(t("Pin"), t("Pin it to the selected Retrieve Style node"), () => onPin(this.style)),
+        button(t("Remove"), t("Remove it from the knowledge base"), () => onRemove(this.style)),
+        button(t("Close"), t("Close (Escape)"), () => this.hide()),
       ),
     );
     this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.hide());

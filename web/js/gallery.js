@@ -4,6 +4,7 @@ import { Details } from "./details.js";
 import { element, option } from "./elements.js";
 import { Grid } from "./grid.js";
 import * as requests from "./requests.js";
+import { t } from "./words.js";
 
 const PAGE = 100;
 const TYPING = 150; // milliseconds without a key before a search
@@ -23,15 +24,17 @@ export class Gallery {
   }
 
   build(addToGraph, pinTo) {
-    this.base = element("select", { ariaLabel: "Knowledge base", onchange: () => this.choose(this.base.value) });
-    this.words = element("input", { type: "search", placeholder: "Search styles", ariaLabel: "Search styles" });
+    this.base = element("select", { ariaLabel: t("Knowledge base"), onchange: () => this.choose(this.base.value) });
+    this.words = element("input", { type: "search", placeholder: t("Search styles"), ariaLabel: t("Search styles") });
     this.words.oninput = () => this.later();
-    this.strategy = element("select", { ariaLabel: "Strategy", title: "How to search", onchange: () => this.load() });
+    const how = { ariaLabel: t("Strategy"), title: t("How to search") };
+    this.strategy = element("select", { ...how, onchange: () => this.load() });
     this.strategy.append(...["hybrid", "semantic", "keyword"].map((name) => option(name, name)));
-    this.tag = element("select", { ariaLabel: "Tag", onchange: () => this.load() });
-    this.licence = element("select", { ariaLabel: "Licence", onchange: () => this.load() });
-    this.newName = element("input", { placeholder: "Name of the new knowledge base", ariaLabel: "Name", maxLength: 64 });
-    this.encoder = element("select", { ariaLabel: "Encoder", title: "Encoder" });
+    this.tag = element("select", { ariaLabel: t("Tag"), onchange: () => this.load() });
+    this.licence = element("select", { ariaLabel: t("Licence"), onchange: () => this.load() });
+    const naming = { placeholder: t("Name of the new knowledge base"), ariaLabel: t("Name") };
+    this.newName = element("input", { ...naming, maxLength: 64 });
+    this.encoder = element("select", { ariaLabel: t("Encoder"), title: t("Encoder") });
     this.making = element("div", { className: "style-rag-row", hidden: true }, this.newName, this.encoder);
     this.status = element("p", { className: "style-rag-status", role: "status" });
     this.adding = new Adding({
@@ -93,7 +96,7 @@ export class Gallery {
       this.bases = told.knowledge_bases;
       this.encoders = told.encoders;
       const names = this.bases.map(({ name, total }) => option(name, `${name} (${total})`));
-      this.base.replaceChildren(...names, option(NEW, "New knowledge base …"));
+      this.base.replaceChildren(...names, option(NEW, t("New knowledge base …")));
       this.encoder.replaceChildren(...this.encoders.map((name) => option(name, name)));
       const known = this.bases.some((base) => base.name === chosen);
       await this.choose(known ? chosen : (this.bases[0]?.name ?? NEW));
@@ -123,8 +126,8 @@ export class Gallery {
   async loadLabels() {
     const labels = this.making.hidden ? await this.trying(() => requests.listLabels(this.name)) : null;
     for (const [select, title, counts] of [
-      [this.tag, "All tags", labels?.tags],
-      [this.licence, "All licences", labels?.licences],
+      [this.tag, t("All tags"), labels?.tags],
+      [this.licence, t("All licences"), labels?.licences],
     ]) {
       const before = select.value;
       const options = Object.entries(counts ?? {}).map(([label, count]) => option(label, `${label} (${count})`));
@@ -151,7 +154,7 @@ export class Gallery {
     this.forget();
     if (!this.making.hidden) {
       this.grid.reset(0);
-      this.say("Name it, choose its encoder, and drop pictures here.");
+      this.say(t("Name it, choose its encoder, and drop pictures here."));
       return;
     }
     const { signal } = this.asked;
@@ -162,12 +165,13 @@ export class Gallery {
         const { matches } = await requests.search(this.name, words, this.strategy.value, filter, signal);
         this.matches = matches;
         this.grid.reset(matches.length);
-        this.say(`${matches.length} best of “${words}”`);
+        this.say(t("{total} best of “{words}”", { total: matches.length, words }));
       } else {
         this.filter = filter;
         const { total } = await this.fetchPage(0, signal);
         this.grid.reset(total);
-        this.say(total ? `${total} styles` : "Nothing here yet: drop pictures here, or run StyleKnowledgeBase.");
+        const empty = t("Nothing here yet: drop pictures here, or run StyleKnowledgeBase.");
+        this.say(total ? t("{total} styles", { total }) : empty);
       }
     });
   }
@@ -201,7 +205,7 @@ export class Gallery {
       await this.loadLabels();
       await this.load();
       this.details.show({ ...style, ...changed });
-      this.say("Saved.");
+      this.say(t("Saved."));
     });
   }
 
@@ -211,9 +215,9 @@ export class Gallery {
       const { file_stays: stays } = await requests.removeStyle(name, style.id);
       this.details.hide();
       await this.refresh();
-      const undo = element("button", { textContent: "Undo", onclick: () => this.restore(name, style) });
-      const where = stays ? " Its file stays in its folder, and the next sync brings it back." : "";
-      this.say(`Removed “${style.caption || style.name}”.${where} `, undo);
+      const undo = element("button", { textContent: t("Undo"), onclick: () => this.restore(name, style) });
+      const where = stays ? t("Its file stays in its folder, and the next sync brings it back.") : "";
+      this.say(`${t("Removed “{style}”.", { style: style.caption || style.name })} ${where} `, undo);
     });
   }
 
@@ -221,7 +225,7 @@ export class Gallery {
     await this.trying(async () => {
       await requests.restoreStyle(name, style.id);
       await this.refresh();
-      this.say(`“${style.caption || style.name}” is back.`);
+      this.say(t("“{style}” is back.", { style: style.caption || style.name }));
     });
   }
 

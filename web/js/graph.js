@@ -1,5 +1,6 @@
 // What the gallery does in the editor's graph: wired nodes for a style, a style pinned, a node's picture saved.
 import { app } from "../../../scripts/app.js";
+import { t } from "./words.js";
 
 const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name);
 
@@ -19,8 +20,9 @@ function makeNode(type, [x, y], values) {
 
 // Pins a style to a RetrieveStyle node; with `more`, beside what is pinned already.
 export function pin(node, style, more = false) {
-  const before = more ? String(widgetOf(node, "pinned").value).split("\n").filter(Boolean) : [];
-  setWidget(node, "pinned", [...new Set([...before, style.id])].join("\n"));
+  const lines = more ? String(widgetOf(node, "pinned").value).split("\n").map((line) => line.trim()) : [];
+  const before = lines.filter((line) => line && line !== "none" && line.split(/\s+/)[0] !== style.id);
+  setWidget(node, "pinned", [...before, style.id].join("\n"));
   app.canvas.setDirty(true, true);
 }
 
@@ -64,7 +66,10 @@ export async function pictureOf(node) {
   const url = new URL(shown.src);
   url.searchParams.delete("preview");
   const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`The picture of ${node.title} is not on the server any more: run the workflow again.`);
+  if (!answer.ok) {
+    const about = { node: node.title };
+    throw new Error(t("The picture of {node} is not on the server any more: run the workflow again.", about));
+  }
   const blob = await answer.blob();
   const called = (url.searchParams.get("filename") ?? "picture").replace(/ \[\w+\]$/, ""); // LoadImage's "a.png [temp]"
   return { blob, name: `${called.split("/").pop().replace(/\.[^.]*$/, "")}.${blob.type.replace("image/", "")}` };

@@ -1,5 +1,6 @@
 // A grid of styles that has elements for the rows in view alone, however many styles there are.
 import { element } from "./elements.js";
+import { t } from "./words.js";
 
 const CELL = 116; // pixels, the gap included
 const CAPTION = 34;
@@ -17,7 +18,7 @@ export class Grid {
     this.sheet = element("div", { className: "style-rag-sheet" });
     this.root = element(
       "div",
-      { className: "style-rag-grid", role: "listbox", tabIndex: 0, "aria-label": "Styles" },
+      { className: "style-rag-grid", role: "listbox", tabIndex: 0, "aria-label": t("Styles") },
       this.sheet,
     );
     this.root.addEventListener("scroll", () => this.draw(), { passive: true });
@@ -133,6 +134,7 @@ export class Grid {
 
 export function reasonOf(match) {
   const ranks = Object.entries(match.ranks).map(([strategy, rank]) => `${strategy} #${rank}`);
-  const reasons = match.matched.length ? [...ranks, `words: ${match.matched.join(", ")}`] : ranks;
-  return `score ${match.score.toFixed(2)}, cosine ${match.cosine.toFixed(3)}; ${reasons.join("; ")}`;
+  const reasons = match.matched.length ? [...ranks, t("words: {words}", { words: match.matched.join(", ") })] : ranks;
+  const numbers = { score: match.score.toFixed(2), cosine: match.cosine.toFixed(3) };
+  return `${t("score {score}, cosine {cosine}", numbers)}; ${reasons.join("; ")}`;
 }

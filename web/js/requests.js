@@ -1,5 +1,6 @@
 // The pack's HTTP routes as functions. A refusal becomes an Error with the server's own sentence.
 import { api } from "../../../scripts/api.js";
+import { t } from "./words.js";
 
 const base = (name) => `/style_rag/${encodeURIComponent(name)}`;
 const styleUrl = (name, id) => `${base(name)}/styles/${id}`;
@@ -10,11 +11,12 @@ async function ask(path, options = {}) {
     answer = await api.fetchApi(path, { cache: "no-store", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server does not answer. It is asked again once it is back.");
+    throw new Error(t("The server does not answer. It is asked again once it is back."));
   }
   const kind = answer.headers.get("Content-Type") ?? "";
   const body = kind.startsWith("application/json") ? await answer.json() : {};
-  if (!answer.ok) throw new Error(body.error ?? `The server answered ${answer.status} ${answer.statusText}.`);
+  const status = `${answer.status} ${answer.statusText}`;
+  if (!answer.ok) throw new Error(body.error ?? t("The server answered {status}.", { status }));
   return body;
 }
 

@@ -5,6 +5,7 @@ import { Gallery, chosenName } from "./gallery.js";
 import { addToGraph, dropStyle, middleOfCanvas, pictureOf, pin } from "./graph.js";
 import { STYLE_TYPE } from "./grid.js";
 import * as requests from "./requests.js";
+import { loadWords, t } from "./words.js";
 
 const FIRST = "my styles"; // the knowledge base that a result is saved to when none was ever opened
 
@@ -16,7 +17,7 @@ function notify(severity, summary, detail) {
 
 function pinToSelected(style) {
   const nodes = Object.values(app.canvas.selected_nodes ?? {}).filter((node) => node.type === "RetrieveStyle");
-  if (nodes.length !== 1) throw new Error("Select one Retrieve Style node first, or drag the style onto it.");
+  if (nodes.length !== 1) throw new Error(t("Select one Retrieve Style node first, or drag the style onto it."));
   pin(nodes[0], style);
 }
 
@@ -35,10 +36,11 @@ async function saveAsStyle(node) {
     const { blob, name: file } = await pictureOf(node);
     const report = await requests.addPicture(name, blob, file, file.replace(/\.[^.]*$/, ""), isNew ? encoders[0] : "");
     if (report.failed.length) throw new Error(report.failed[0].reason);
-    notify("success", report.added.length ? `Saved to “${name}”` : `“${name}” has it already`, file);
+    const isSaved = report.added.length > 0;
+    notify("success", isSaved ? t("Saved to “{name}”", { name }) : t("“{name}” has it already", { name }), file);
     await gallery?.refresh();
   } catch (error) {
-    notify("error", "Not saved as a style", error.message);
+    notify("error", t("Not saved as a style"), error.message);
   }
 }
 
@@ -63,14 +65,15 @@ function takeDrops() {
 
 app.registerExtension({
   name: "StyleRag.Gallery",
+  init: loadWords, // before the nodes are registered
   setup() {
     const sheet = new URL("./style_rag.css", import.meta.url).href;
     document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: sheet }));
     app.extensionManager.registerSidebarTab({
       id: "style-rag",
       icon: "pi pi-palette",
-      title: "Styles",
-      tooltip: "Styles",
+      title: t("Styles"),
+      tooltip: t("Styles"),
       type: "custom",
       render,
       destroy() {
@@ -84,7 +87,7 @@ app.registerExtension({
   },
   getNodeMenuItems(node) {
     if (!node.imgs?.length) return [];
-    const content = `Save as style in “${chosenName() || FIRST}”`;
+    const content = t("Save as style in “{name}”", { name: chosenName() || FIRST });
     return [{ content, callback: () => saveAsStyle(node) }];
   },
 });

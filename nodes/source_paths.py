@@ -1,0 +1,112 @@
+"""What a workflow may name as a source of pictures, and which files this server may read at all."""
+
+import ipaddress
+import json
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy.cli_args import args
+
+from ..retrieval.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
+from ..retrieval.index import SETTINGS
+from . import paths
+
+
+def resolve_sources(text: str) -> list[Path | str]:
+    """Return the paths and URLs (str) of a `sources` text, a line each, and the URLs of the lists that it names.
+
+    Relative paths lie in ComfyUI's input folder or in the pack. Raises FileNotFoundError, ValueError or PermissionError
+    in one sentence.
+    """
+    found = [_resolve_source(line.strip()) for line in text.splitlines() if line.strip()]
+    sources: list[Path | str] = []
+    for source in found:
+        if isinstance(source, Path) and source.suffix.lower() == LIST_SUFFIX and source.is_file():
+            sources += read_url_list(source)
+        else:
+            sources.append(source)
+    if any(isinstance(source, str) for source in sources) and not _may_fetch():
+        raise PermissionError(
+            f"sources names URLs, and this server listens on {args.listen}: its owner can allow them by writing "
+            f'"allow_urls": true into {SETTINGS} in {paths.system_user_directory()}.'
+        )
+    return sources
+
+
+def _resolve_source(line: str) -> Path | str:
+    if is_url(line):
+        return check_url(line).geturl()
+    if line.startswith(("\\\\", "//")) and not _listens_on_loopback():  # a mere look would log in to that host
+        raise PermissionError(f"source '{line}' names another host, and this server listens on {args.listen}.")
+    asked = Path(line).expanduser()
+    roots = [Path(folder_paths.get_input_directory()), paths.PACK]
+    places = [asked] if asked.is_absolute() else [root / asked for root in roots]
+    path = next((place.resolve() for place in places if place.exists()), None)
+    if path is None:
+        looked = " and ".join(str(place) for place in places)
+        raise FileNotFoundError(f"source '{line}' does not exist (looked for {looked}): correct the path in sources.")
+    if not may_read(path):
+        raise PermissionError(
+            f"source '{line}' lies outside ComfyUI's folders and the pack's styles, and this server listens on "
+            f"{args.listen}: copy it into the input folder, or let the owner list it as allow_folders in {SETTINGS}."
+        )
+    _refuse_links_out(path)
+    return path
+
+
+def _refuse_links_out(folder: Path) -> None:
+    if _listens_on_loopback():
+        return
+    for file in folder.rglob("*"):
+        if file.is_symlink() and file.is_file() and not may_read(file.resolve()):
+            raise PermissionError(
+                f"source '{folder}' holds {file.name}, a link out of the folders that this server may read while it "
+                f"listens on {args.listen}: put the file itself there."
+            )
+
+
+def _may_fetch() -> bool:
+    """A server that only this machine reaches fetches URLs; one on a network when its owner allowed it."""
+    return _listens_on_loopback() or _settings().get("allow_urls") is True
+
+
+def _settings() -> dict[str, Any]:
+    """Return what the owner wrote into settings.json; nothing where there is no such file."""
+    file = Path(paths.system_user_directory()) / SETTINGS
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")).items())
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{file} is not valid JSON with an object: {error}") from error
+
+
+def may_read(path: Path) -> bool:
+    """A server that only this machine reaches reads any folder; one on a network ComfyUI's, the pack's, the owner's."""
+    if _listens_on_loopback():
+        return True
+    roots = [folder_paths.get_input_directory(), folder_paths.get_output_directory(), folder_paths.get_temp_directory()]
+    roots += [folder_paths.get_user_directory(), str(paths.PACK / "styles"), *_owners_folders()]
+    return any(path.is_relative_to(Path(root).resolve()) for root in roots)
+
+
+def _owners_folders() -> list[str]:
+    folders = _settings().get("allow_folders", [])
+    if not isinstance(folders, list) or not all(
+        isinstance(folder, str) and Path(folder).is_absolute() for folder in folders
+    ):
+        raise ValueError(f"allow_folders in {SETTINGS} is {folders!r}: write a list of absolute paths.")
+    return folders
+
+
+def _listens_on_loopback() -> bool:
+    hosts = [host.strip() for host in args.listen.split(",")]
+    return all(host == "localhost" or _is_loopback(host) for host in hosts)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

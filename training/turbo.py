@@ -1,0 +1,178 @@
+"""Distils the bundled painter for 4 to 8 steps without guidance: `python -m training.turbo` writes a LoRA of the UNet.
+
+Latent consistency distillation with a LoRA (Luo et al. 2023, arXiv 2311.05556 and 2310.04378): at each of the 50
+timesteps of a DDIM solver, the student's picture is drawn towards its own picture one solver step nearer to the data,
+where the guided teacher led. The painter predicts velocity at zero terminal SNR, and so does the student.
+
+A killed run goes on from its last checkpoint when it is started again with the same arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from safetensors.torch import load_file
+from torch.nn import functional
+from transformers import CLIPModel, CLIPTextModel, CLIPVisionModelWithProjection
+
+from .architecture import build_clip, build_scheduler
+from .dataset import open_dataset, plan
+from .export import MODELS
+from .loop import Losses, Schedule, Stage
+from .low_rank import LowRank
+from .tokenizer import build_tokenizer
+from .train_diffusion import Mixture, Painter, Teller, Told, open_prepared
+
+WORK = Path(__file__).resolve().parent / ".work"
+FILE = "lora-tiny/lcm-lora_tiny.safetensors"
+logger = logging.getLogger("style_pack.training")
+
+RANK = 10  # 0.9 MB
+UNCHANGED = ("conv_in", "conv_out", "time_embedding")
+GUIDANCE = 1.5  # the teacher's, which models/README.md recommends
+SOLVER_STEPS = 50  # `original_inference_steps` of diffusers' LCMScheduler
+SPACING = 1000 // SOLVER_STEPS
+# Boundary condition of consistency models, with LCMScheduler's numbers: at time 0 the student answers with its input.
+SIGMA_DATA, TIME_SCALE = 0.5, 10.0
+HUBER = 0.001
+MIXTURE = Mixture(edges=0.85, reference=0.85)
+ALPHAS = torch.cat([build_scheduler().alphas_cumprod, torch.ones(1)])  # the last one, at index -1, is the clean picture
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """groups, per_group: the size of the set of pictures."""
+
+    groups: int
+    per_group: int
+    schedule: Schedule
+
+
+RECIPES = {
+    "full": Recipe(135, 7, Schedule(steps=900, batch=8, learning_rate=1e-3, warm_up=50, averaging=0.98, save_every=50)),
+    "smoke": Recipe(6, 2, Schedule(steps=2, batch=2, learning_rate=1e-3, save_every=1)),
+}
+
+
+def load_painter(models: Path) -> Painter:
+    """The finished painter, frozen."""
+    painter = Painter()
+    unet = UNet2DConditionModel.from_pretrained(models / "sd-tiny" / "unet", local_files_only=True)
+    controlnet = ControlNetModel.from_pretrained(models / "controlnet-canny-tiny", local_files_only=True)
+    painter.unet.load_state_dict(unet.state_dict())
+    painter.controlnet.load_state_dict(controlnet.state_dict())
+    painter.ip_adapter.load_state_dict(load_file(models / "ip-adapter-tiny" / "ip-adapter_tiny.safetensors"))
+    return painter.float().requires_grad_(False).eval()
+
+
+def load_clip(models: Path, vocabulary: int) -> CLIPModel:
+    """Both towers that the painter works with, as one."""
+    clip = build_clip(vocabulary)
+    text = CLIPTextModel.from_pretrained(models / "sd-tiny" / "text_encoder", local_files_only=True)
+    folder = models / "ip-adapter-tiny" / "image_encoder"
+    vision = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True)
+    words = {f"text_model.{name.removeprefix('text_model.')}": value for name, value in text.state_dict().items()}
+    clip.load_state_dict(words | vision.state_dict(), strict=False)
+    return clip.float().requires_grad_(False).eval()
+
+
+def at(times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Shares of signal and noise, (N, 1, 1, 1) each, at timesteps of which -1 is the clean picture."""
+    alphas = ALPHAS[times].view(-1, 1, 1, 1)
+    return alphas.sqrt(), (1 - alphas).sqrt()
+
+
+def consistent(latents: torch.Tensor, times: torch.Tensor, velocity: torch.Tensor) -> torch.Tensor:
+    """The clean picture that a student's velocity means."""
+    signal, noise = at(times)
+    scaled = times.clamp(min=0).view(-1, 1, 1, 1) * TIME_SCALE
+    keep = SIGMA_DATA**2 / (scaled**2 + SIGMA_DATA**2)
+    change = scaled / (scaled**2 + SIGMA_DATA**2) ** 0.5
+    return keep * latents + change * (signal * latents - noise * velocity)
+
+
+def untold(told: Told, nothing: torch.Tensor) -> Told:
+    """What the unguided half is told: the same edges, no word, and the zeros that stand for no reference."""
+    return replace(told, words=nothing.expand_as(told.words), reference=torch.zeros_like(told.reference))
+
+
+class Distiller:
+    """Teacher and student are one painter, with the changes off and on."""
+
+    def __init__(self, painter: Painter, teller: Teller) -> None:
+        self.painter, self.teller = painter, teller
+        self.student = LowRank(painter.unet, RANK, UNCHANGED)
+        self.nothing = teller.encode_words([""])
+
+    def losses(self, step: int) -> Losses:
+        """Distance of the student's picture from its own one solver step later, as the teacher solves it."""
+        clean, told = self.teller.draw(step)
+        generator = torch.Generator().manual_seed(step)
+        times = torch.randint(1, SOLVER_STEPS + 1, (len(clean),), generator=generator) * SPACING - 1
+        signal, noise_share = at(times)
+        noisy = signal * clean + noise_share * torch.randn(clean.shape, generator=generator)
+        with torch.no_grad():
+            later = self.solved(noisy, times, told)
+            self.student.switch(True)
+            after = times - SPACING
+            velocity = self.painter(later, after.clamp(min=0), told)
+            target = torch.where(after.view(-1, 1, 1, 1) < 0, later, consistent(later, after, velocity))
+        answer = consistent(noisy, times, self.painter(noisy, times, told))
+        return {"consistency": (functional.mse_loss(answer, target, reduction="none") + HUBER**2).sqrt().mean() - HUBER}
+
+    def solved(self, noisy: torch.Tensor, times: torch.Tensor, told: Told) -> torch.Tensor:
+        """One DDIM step of the guided teacher, over SPACING timesteps."""
+        self.student.switch(False)
+        without = self.painter(noisy, times, untold(told, self.nothing))
+        velocity = without + GUIDANCE * (self.painter(noisy, times, told) - without)
+        signal, noise_share = at(times)
+        picture, noise = signal * noisy - noise_share * velocity, noise_share * noisy + signal * velocity
+        signal, noise_share = at(times - SPACING)
+        return signal * picture + noise_share * noise
+
+
+def distil(recipe: Recipe, models: Path, work: Path) -> LowRank:
+    """The averaged student."""
+    tokenizer = build_tokenizer()
+    clip = load_clip(models, len(tokenizer))
+    vae = AutoencoderKL.from_pretrained(models / "sd-tiny" / "vae", local_files_only=True).float().eval()
+    # The same first groups as StyleJudge's, so that one drawn set serves both.
+    data = open_dataset(work / "judge", plan(recipe.groups, recipe.per_group, held_out=False))
+    prepared = open_prepared(work / "turbo_prepared.pt", data, vae, clip)
+    torch.manual_seed(4)
+    teller = Teller(prepared, clip, tokenizer, recipe.schedule.batch, MIXTURE)
+    distiller = Distiller(load_painter(models), teller)
+    stage = Stage("turbo", distiller.student.changes, recipe.schedule, work)
+    run = cast(Callable[[int], Losses], distiller.losses)
+    distiller.student.changes.load_state_dict(copy.deepcopy(stage.run(run).state_dict()))
+    return distiller.student
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.turbo", description="Distil the LoRA for speed turbo.")
+    parser.add_argument("--recipe", choices=sorted(RECIPES), default="full", help="smoke: a minute, to try the code")
+    parser.add_argument("--models", type=Path, default=MODELS, help="the painter, and where the LoRA goes")
+    parser.add_argument("--work", type=Path, default=WORK, help="where pictures, the checkpoint and the log go")
+    parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--threads", type=int, default=2, help="processor cores to use")
+    asked = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(asked.threads)
+    recipe = RECIPES[asked.recipe]
+    if asked.steps:
+        recipe = replace(recipe, schedule=replace(recipe.schedule, steps=asked.steps))
+    asked.work.mkdir(parents=True, exist_ok=True)
+    distil(recipe, asked.models, asked.work).write(asked.models / FILE)
+    logger.info("wrote %s", asked.models / FILE)
+
+
+if __name__ == "__main__":
+    main()
