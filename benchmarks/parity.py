@@ -34,7 +34,7 @@ LORA_RANK, LORA_LAYERS = 8, (".to_q", ".to_k", ".to_v", ".to_out.0")
 
 
 def plain_latents(
-    pipeline: StylePipeline, settings: GenerationSettings, edges: torch.Tensor | None, style: Image.Image | None,
+    pipeline: StylePipeline, settings: GenerationSettings, edges: torch.Tensor | None, styles: list[Reference],
     lora: Path | None,
 ) -> torch.Tensor:  # fmt: skip
     scheduler = build_scheduler(settings.scheduler, pipeline.scheduler_config)
@@ -44,14 +44,17 @@ def plain_latents(
     else:
         pipe = plain_pipeline(pipeline, scheduler)
         extra = {"image": edges, "controlnet_conditioning_scale": settings.controlnet_conditioning_scale}
-    pipe.set_ip_adapter_scale(settings.ip_adapter_scale if style else 0.0)
+    if masks := [style.mask for style in styles if style.mask is not None]:
+        extra["cross_attention_kwargs"] = {"ip_adapter_masks": [torch.stack(masks)[None]]}
+    pictures = [style.picture for style in styles] or [Image.new("RGB", (224, 224))]
+    pipe.set_ip_adapter_scale(settings.ip_adapter_scale if styles else 0.0)
     pipe.set_progress_bar_config(disable=True)
     if lora:
         pipe.load_lora_weights(str(lora.parent), weight_name=lora.name)
     made = pipe(
         settings.prompt,
         negative_prompt=settings.negative_prompt,
-        ip_adapter_image=style or Image.new("RGB", (224, 224)),
+        ip_adapter_image=[pictures],
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
         num_images_per_prompt=settings.num_images,
@@ -74,25 +77,31 @@ def main() -> None:
     settings = GenerationSettings("a castle", "blurry", 3, asked.steps, 5.0, "ddim", asked.side, asked.side)
     edges = torch.zeros(1, 3, asked.side, asked.side)
     edges[:, :, asked.side // 4] = edges[:, :, :, asked.side // 2] = 1
-    noise = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
-    style, worst = Image.fromarray(noise), 0.0
+    noise = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+    one, other = (Reference(Image.fromarray(pixels)) for pixels in noise)
+    style, both, worst = [one], [one, other], 0.0
+    left = (torch.arange(asked.side) < asked.side // 2).float().expand(asked.side, asked.side)
+    apart = [replace(one, mask=left), replace(other, mask=1 - left)]
     with tempfile.TemporaryDirectory() as folder:
         pipeline = load_random(Path(folder), asked.size)
         lora = write_lora(Path(folder) / "lora.safetensors", pipeline, LORA_RANK, LORA_LAYERS)
         cases = [(f"{name}, edges and style", replace(settings, scheduler=name), edges, style, None)
                  for name in asked.schedulers.split(",")]  # fmt: skip
         cases += [
-            ("edges alone", settings, edges, None, None),
+            ("edges alone", settings, edges, [], None),
             ("style alone", settings, None, style, None),
-            ("neither", settings, None, None, None),
+            ("neither", settings, None, [], None),
+            ("two references", settings, edges, both, None),
+            ("a masked reference", settings, edges, apart[:1], None),
+            ("two references, a mask each", settings, edges, apart, None),
             ("batch of 2", replace(settings, num_images=2), edges, style, None),
             ("without guidance", replace(settings, guidance_scale=1.0), edges, style, None),
             ("a LoRA", settings, edges, style, lora),
         ]
-        for name, one, control, picture, file in cases:
+        for name, chosen, control, styles, file in cases:
             changed = add_lora(pipeline, file, 1.0) if file else pipeline
-            ours = generate(changed, one, control, [Reference(picture)] if picture else []).latents
-            difference = float((ours - plain_latents(pipeline, one, control, picture, file)).abs().max())
+            ours = generate(changed, chosen, control, styles).latents
+            difference = float((ours - plain_latents(pipeline, chosen, control, styles, file)).abs().max())
             worst = max(worst, difference)
             print(json.dumps({"benchmark": "parity", "case": name, "largest_difference": difference}), flush=True)
     about = {"benchmark": "parity", "size": asked.size, "side": asked.side, "steps": asked.steps}

@@ -90,7 +90,7 @@ class Reference:
 
 
 def encode_pictures(pipeline: StylePipeline, pictures: Sequence[Image.Image]) -> torch.Tensor:
-    """Encode n RGB pictures to what the IP-Adapter reads: (n, E), or (n, tokens, E) for a plus adapter."""
+    """Encode n RGB pictures to what the IP-Adapter reads: (n, E), or (n, tokens, E) of hidden states."""
     device = pipeline.on_device(pipeline.image_encoder)
     pixels = pipeline.image_processor(list(pictures), return_tensors="pt").pixel_values
     return _encode_pixels(pipeline, pixels.to(device))

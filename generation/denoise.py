@@ -30,9 +30,9 @@ StepCallback = Callable[[int, int, torch.Tensor], None]
 class Conditioning:
     """What the models attend to, for one picture.
 
-    text, no_text: (1, tokens, D). style, no_style: (1, n, E), or (1, n, tokens, E) for a plus adapter. edges:
-    (1, 3, H, W) float 0..1, white on black; None = no ControlNet. regions: how the n references share the picture, in
-    their order; empty = all alike, everywhere.
+    text, no_text: (1, tokens, D). style, no_style: (1, n, E), or (1, n, tokens, E) for a plus or full-face adapter.
+    edges: (1, 3, H, W) float 0..1, white on black; None = no ControlNet. regions: how the n references share the
+    picture, in their order; empty = all alike, everywhere.
     """
 
     text: torch.Tensor

@@ -66,7 +66,7 @@ def _no_embeddings(name: str) -> Path:
 class StylePipeline:
     """A loaded SD 1.5 with ControlNet and IP-Adapter.
 
-    reads_hidden_states: the adapter (plus) reads the image encoder's last but one hidden state, not its embedding.
+    reads_hidden_states: the adapter (plus, full-face) reads the image encoder's last but one hidden state.
     identities: part -> file name, description and fingerprint of what it was loaded from.
     on_device: brings a module to the device that it should compute on, and returns that device.
     off_device: takes a module off it, where that makes room for another.

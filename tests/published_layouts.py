@@ -289,6 +289,8 @@ def config_folder(path: Path, size: Size = SMALL) -> Path:
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1,
         set_alpha_to_one=False,
     ).save_pretrained(path / "scheduler")  # fmt: skip
+    scheduler = path / "scheduler" / "scheduler_config.json"  # PNDM has no such value, other schedulers read it
+    write_json(scheduler, json.loads(scheduler.read_text("utf-8")) | {"clip_sample": False})
     index = {
         "_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.6.0", "feature_extractor": [None, None],
         "safety_checker": [None, None], "scheduler": ["diffusers", "PNDMScheduler"],

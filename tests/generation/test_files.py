@@ -13,7 +13,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 from style_pack.generation import pipeline as loading
-from style_pack.generation.conditioning import Reference
+from style_pack.generation.conditioning import Reference, encode_pictures
 from style_pack.generation.files import check_files
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import build_scheduler
@@ -78,34 +78,59 @@ def paint(models: Path, base: str, control: str, adapter: str, encoder: str) -> 
     return generate(pipeline, SETTINGS, lines, [style()]).images
 
 
-def style() -> Reference:
-    return Reference(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)))
+def style(seed: int = 0) -> Reference:
+    return Reference(Image.fromarray(np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)))
 
 
-@pytest.mark.parametrize("kind", VARIANTS)
-def test_every_variant_gives_the_latents_of_diffusers_own_loader(models: Path, kind: str) -> None:
+def load(models: Path, kind: str) -> loading.StylePipeline:
     encoders = [models / name for name in ("wrong encoder.safetensors", "vit-g.safetensors", "encoder.safetensors")]
-    adapter = models / f"{kind}.safetensors"
-    files = check_files(models / "folder", models / "control folder", adapter, encoders)
+    files = check_files(models / "folder", models / "control folder", models / f"{kind}.safetensors", encoders)
     assert files.image_encoder.path.name == "encoder.safetensors"
-    pipeline = loading.load_pipeline(files, models / "tokenizer", torch.float32)
-    ours, unstyled = (generate(pipeline, SETTINGS, None, styles).latents for styles in ([style()], []))
+    return loading.load_pipeline(files, models / "tokenizer", torch.float32)
+
+
+def plain(models: Path, kind: str, **styles: Any) -> torch.Tensor:
+    """The latents by diffusers alone, its own loaders included."""
     text_encoder = CLIPTextModel.from_pretrained(models / "folder" / "text_encoder").float()
     pipe: Any = StableDiffusionPipeline.from_pretrained(models / "folder", text_encoder=text_encoder)
     pipe.load_ip_adapter(
-        str(models), subfolder="", weight_name=adapter.name, image_encoder_folder="encoder folder",
+        str(models), subfolder="", weight_name=f"{kind}.safetensors", image_encoder_folder="encoder folder",
         local_files_only=True,
     )  # fmt: skip
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = build_scheduler(SETTINGS.scheduler, dict(pipe.scheduler.config))
     pipe.set_ip_adapter_scale(SETTINGS.ip_adapter_scale)
-    plain = pipe(
-        SETTINGS.prompt, negative_prompt="", ip_adapter_image=style().picture, width=64, height=64,
-        output_type="latent", num_inference_steps=SETTINGS.num_inference_steps, guidance_scale=SETTINGS.guidance_scale,
-        generator=torch.Generator().manual_seed(SETTINGS.seed),
+    return pipe(
+        SETTINGS.prompt, negative_prompt="", width=64, height=64, output_type="latent",
+        num_inference_steps=SETTINGS.num_inference_steps, guidance_scale=SETTINGS.guidance_scale,
+        generator=torch.Generator().manual_seed(SETTINGS.seed), **styles,
     ).images  # fmt: skip
-    assert (ours - plain).abs().max() <= 1e-3
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+def test_every_variant_gives_the_latents_of_diffusers_own_loader(models: Path, kind: str) -> None:
+    pipeline = load(models, kind)
+    ours, unstyled = (generate(pipeline, SETTINGS, None, styles).latents for styles in ([style()], []))
+    assert (ours - plain(models, kind, ip_adapter_image=style().picture)).abs().max() <= 1e-3
     assert (ours - unstyled).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("kind", ["ip-adapter-plus_sd15", "ip-adapter-full-face_sd15"])
+def test_adapters_that_read_hidden_states_take_weights_masks_and_a_negative_reference(models: Path, kind: str) -> None:
+    pipeline = load(models, kind)
+    pictures = [style(seed).picture for seed in (0, 1, 2)]
+    first, second, avoided = encode_pictures(pipeline, pictures)
+    left = (torch.arange(64) < 32).float().expand(64, 64)
+    masks = {"ip_adapter_masks": [torch.stack([left, 1 - left])[None]]}
+    embeds = torch.stack([torch.stack([avoided, avoided]), torch.stack([first, second])])
+    expected = plain(models, kind, ip_adapter_image_embeds=[embeds], cross_attention_kwargs=masks)
+    beside = [replace(style(0), mask=left), replace(style(1), mask=1 - left)]
+    ours = generate(pipeline, SETTINGS, None, beside, negative=style(2)).latents
+    assert (ours - expected).abs().max() <= 1e-3
+    twice = generate(pipeline, SETTINGS, None, [style(0), style(0), style(1)]).latents
+    heavy = generate(pipeline, SETTINGS, None, [replace(style(0), weight=2.0), style(1)]).latents
+    assert (heavy - twice).abs().max() <= 1e-3
+    assert (heavy - ours).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("kind", ["ip-adapter_sd15", "ip-adapter-plus_sd15", "ip-adapter-full-face_sd15"])
