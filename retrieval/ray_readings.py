@@ -10,6 +10,7 @@ import logging
 import os
 import pickle
 import secrets
+import socket
 import sys
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -121,17 +122,26 @@ def _cluster(workers: int) -> Iterator[None]:
         options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         if not address:
             options |= {"num_cpus": workers, "object_store_memory": _OBJECTS, "include_dashboard": False}
-        try:
-            ray.init(address or "local", **options)
-        except (ConnectionError, ValueError) as error:
-            raise ConnectionError(
-                f"no Ray cluster answers at {address or 'this machine'} ({str(error).splitlines()[0]}): correct "
-                "RAY_ADDRESS, or unset it to work on this machine alone."
-            ) from error
+        if address:
+            _require_answer(address)
+        ray.init(address or "local", **options)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Raise ConnectionError where nothing listens: Ray would try for many minutes, and the knowledge base be locked."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():  # `auto`, or what Ray alone understands
+        return
+    try:
+        socket.create_connection((host.rpartition("/")[2], int(port)), timeout=10.0).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(
+            f"no Ray cluster answers at {address} ({error}): correct RAY_ADDRESS, or unset it to work on this machine."
+        ) from error
 
 
 @contextmanager

@@ -111,6 +111,16 @@ def test_workers_must_be_at_least_one(encoder: StyleEncoder) -> None:
         RayReadings(encoder, 0)
 
 
+def test_an_address_where_no_cluster_answers_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pictures: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    assert main(["ingest", "none", str(pictures), "--root", str(tmp_path), "--ray"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("style-rag: no Ray cluster answers at 127.0.0.1:1 (")
+    assert error.endswith("): correct RAY_ADDRESS, or unset it to work on this machine.\n")
+
+
 def test_without_ray_one_sentence_names_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pictures: Path, tmp_path: Path
 ) -> None:
