@@ -52,7 +52,8 @@ def turbo(comfy_nodes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, bundled:
     node = comfy_nodes["ControlNetIPAdapterSampler"]
     package = node.__module__.rpartition(".")[0]
     monkeypatch.setattr(sys.modules[f"{package}.paths"], "BUNDLED_TURBO", bundled)
-    monkeypatch.setattr(node, "hidden", SimpleNamespace(extra_pnginfo=None))  # as a graph without the editor sets it
+    # as a graph without the editor sets it
+    monkeypatch.setattr(node, "hidden", SimpleNamespace(unique_id="1", prompt=None, extra_pnginfo=None))
     inputs = node.define_schema().inputs
     widgets = {item.id: item.default for item in inputs if getattr(item, "default", None) is not None}
     widgets |= {"pipeline": None, "prompt": "a house", "scheduler": "ddim", "width": 64, "height": 64, "speed": "turbo"}
