@@ -21,9 +21,9 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch.nn import functional
-from transformers import CLIPModel, CLIPTextModel, CLIPVisionModelWithProjection
+from transformers import CLIPModel
 
-from .architecture import build_clip, build_scheduler
+from .architecture import build_scheduler
 from .dataset import open_dataset, plan
 from .export import MODELS
 from .loop import Losses, Schedule, Stage
@@ -73,14 +73,9 @@ def load_painter(models: Path) -> Painter:
     return painter.float().requires_grad_(False).eval()
 
 
-def load_clip(models: Path, vocabulary: int) -> CLIPModel:
-    """Both towers that the painter works with, as one."""
-    clip = build_clip(vocabulary)
-    text = CLIPTextModel.from_pretrained(models / "sd-tiny" / "text_encoder", local_files_only=True)
-    folder = models / "ip-adapter-tiny" / "image_encoder"
-    vision = CLIPVisionModelWithProjection.from_pretrained(folder, local_files_only=True)
-    words = {f"text_model.{name.removeprefix('text_model.')}": value for name, value in text.state_dict().items()}
-    clip.load_state_dict(words | vision.state_dict(), strict=False)
+def load_clip(models: Path) -> CLIPModel:
+    """Both towers that the painter works with, frozen."""
+    clip = CLIPModel.from_pretrained(models / "clip-tiny", local_files_only=True)
     return clip.float().requires_grad_(False).eval()
 
 
@@ -142,7 +137,7 @@ class Distiller:
 def distil(recipe: Recipe, models: Path, work: Path) -> LowRank:
     """The averaged student."""
     tokenizer = build_tokenizer()
-    clip = load_clip(models, len(tokenizer))
+    clip = load_clip(models)
     vae = AutoencoderKL.from_pretrained(models / "sd-tiny" / "vae", local_files_only=True).float().eval()
     # The same first groups as StyleJudge's, so that one drawn set serves both.
     data = open_dataset(work / "judge", plan(recipe.groups, recipe.per_group, held_out=False))
