@@ -57,7 +57,9 @@ def generate(
     with MemoryLadder(pipeline.out_of_memory, pipeline.make_room) as ladder:
         with _timed(seconds, "prompt"):
             prompts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
-            text, no_text = ladder.run("encoding the prompt", partial(encode_prompts, pipeline, prompts))
+            text, no_text = ladder.run(
+                "encoding the prompt", partial(encode_prompts, pipeline, prompts, settings.clip_skip)
+            )
         with _timed(seconds, "reference"):
             encode = partial(encode_references, pipeline, references) if styled else partial(empty_reference, pipeline)
             style, no_style = ladder.run("encoding the references", encode)

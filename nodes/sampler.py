@@ -13,7 +13,7 @@ import torch
 from comfy_api.latest import io
 
 from ..generation.schedulers import SCHEDULERS
-from ..generation.settings import MAX_SEED, SPEEDS, STYLE_MODES, GenerationSettings, check_prompt
+from ..generation.settings import MAX_CLIP_SKIP, MAX_SEED, SPEEDS, STYLE_MODES, GenerationSettings, check_prompt
 from ..retrieval.reader import content_id
 from . import convert, provenance
 from .lora import with_distilled_lora
@@ -21,6 +21,8 @@ from .requirements import GENERATION, require
 from .sampler_inputs import describe_references, known_encodings, read_inputs
 from .sockets import StylePipelineSocket, StyleReferencesSocket
 
+
+_CLIP_SKIP = "Which layer of the text encoder is read, from its last, 1. Models made for 2 say so."
 
 class ControlNetIPAdapterSampler(io.ComfyNode):
     """Paints the edges in the references' style."""
@@ -134,6 +136,7 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                     tooltip="A picture as style reference, when references is not linked.",
                 ),
             ],
+                io.Int.Input("clip_skip", optional=True, default=1, min=1, max=MAX_CLIP_SKIP, tooltip=_CLIP_SKIP),
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The pictures."),
                 io.String.Output(

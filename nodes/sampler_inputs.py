@@ -38,6 +38,7 @@ def read_inputs(
     edges: torch.Tensor | None = None,
     references: StyleReferences | None = None,
     reference_image: torch.Tensor | None = None,
+    clip_skip: int = 1,
 ) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...]]:
     """Translate the widgets into settings, edges, references and their pictures, and check them all."""
     for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
@@ -63,6 +64,7 @@ def read_inputs(
         ip_adapter_end=style_end,
         style_mode=style_mode,
         speed=speed,
+        clip_skip=clip_skip,
     )
     if speed == "turbo":
         turbo_settings(settings, [file.name for file in distilled_loras()])

@@ -102,6 +102,7 @@ NODES: dict[str, dict[str, Any]] = {
             "edges": ("IMAGE", None, None),
             "references": ("STYLE_REFERENCES", None, None),
             "reference_image": ("IMAGE", None, None),
+            "clip_skip": ("INT", 1, (1, 4)),
         },
         "output": {"image": "IMAGE", "info": "STRING"},
     },
