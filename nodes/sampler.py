@@ -225,9 +225,9 @@ def _step_callback(settings: GenerationSettings, watch: _MemoryWatch) -> Callabl
     bar = comfy.utils.ProgressBar(settings.num_inference_steps)
     previewer = latent_preview.get_previewer(watch.device, comfy.latent_formats.SD15())
 
-    def on_step(step: int, steps: int, latents: torch.Tensor) -> None:
+    def on_step(step: int, steps: int, clean: torch.Tensor) -> None:
         watch.sample()
-        preview = previewer.decode_latent_to_preview_image("JPEG", latents) if previewer else None
+        preview = previewer.decode_latent_to_preview_image("JPEG", clean) if previewer else None
         bar.update_absolute(step, steps, preview)
 
     return on_step
