@@ -12,6 +12,7 @@ import latent_preview
 import torch
 from comfy_api.latest import io
 
+from ..generation.int8 import is_int8
 from ..generation.schedulers import SCHEDULERS
 from ..generation.settings import MAX_CLIP_SKIP, MAX_SEED, SPEEDS, STYLE_MODES, GenerationSettings, check_prompt
 from ..retrieval.reader import content_id
@@ -21,8 +22,8 @@ from .requirements import GENERATION, require
 from .sampler_inputs import describe_references, known_encodings, read_inputs
 from .sockets import StylePipelineSocket, StyleReferencesSocket
 
-
 _CLIP_SKIP = "Which layer of the text encoder is read, from its last, 1. Models made for 2 say so."
+
 
 class ControlNetIPAdapterSampler(io.ComfyNode):
     """Paints the edges in the references' style."""
@@ -135,8 +136,8 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                     optional=True,
                     tooltip="A picture as style reference, when references is not linked.",
                 ),
-            ],
                 io.Int.Input("clip_skip", optional=True, default=1, min=1, max=MAX_CLIP_SKIP, tooltip=_CLIP_SKIP),
+            ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The pictures."),
                 io.String.Output(
@@ -196,7 +197,8 @@ def _describe(pipeline, settings: GenerationSettings, edges: torch.Tensor | None
         "models": pipeline.identities,
         "loras": [{key: vars(lora)[key] for key in ("name", "fingerprint", "strength")} for lora in pipeline.loras],
         "scheduler_config": dict(pipeline.scheduler_config),
-        "dtype": str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch."),
+        "dtype": (dtype := str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch.")),
+        "weights": "int8" if is_int8(pipeline.denoiser) else dtype,
         "versions": {package: version(package) for package in ("torch", "diffusers", "transformers")},
     }
 

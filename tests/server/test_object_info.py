@@ -63,7 +63,7 @@ NODES: dict[str, dict[str, Any]] = {
             "base_model": (("bundled/sd-tiny",), None, None),
             "controlnet": (("bundled/controlnet-canny-tiny",), None, None),
             "ip_adapter": (("bundled/ip-adapter-tiny",), None, None),
-            "precision": (("auto", "fp16", "bf16", "fp32"), "auto", None),
+            "precision": (("auto", "fp16", "bf16", "fp32", "int8"), "auto", None),
         },
         "optional": {},
         "output": {"pipeline": "STYLE_PIPELINE"},
