@@ -69,7 +69,7 @@ def comfy_encode(comfy_nodes: dict[str, Any], embeddings: dict[str, Path]) -> An
     assert missing == ["text_projection.weight"]  # of the pooled embedding, which SD 1.5 does not use
     torch.nn.init.zeros_(model.transformer.text_projection.weight)
 
-    def encode(text: str, clip_skip: int = 1) -> torch.Tensor:
+    def encode(text: str, clip_skip: int = 1) -> Any:
         model.reset_clip_options()
         model.set_clip_options({"layer": -clip_skip})  # as CLIPSetLastLayer does
         return model.encode_token_weights(tokenizer.tokenize_with_weights(text))[0]
