@@ -1,23 +1,54 @@
-"""How far fp16 and bf16 lie from fp32 on the bundled models: latents after the last step, and pixels, 0 to 1.
+"""What each precision takes, and how far it lies from fp32.
 
-The same prompts, seeds, edges and reference in each. Another seed's distance is printed beside, as a scale. Computed on
-the CPU, whose sums may be rounded otherwise than a GPU's. Prints one JSON object a precision.
+Error: of the bundled models; latents after the last step, and pixels, 0 to 1. The same prompts, seeds, edges and
+reference in each; another seed's distance is printed beside, as a scale. Computed on the CPU, whose sums may be rounded
+otherwise than a GPU's. Memory: bytes of UNet and ControlNet, of the bundled ones and, counted on shapes alone, of those
+of SD 1.5. Prints one JSON object a precision.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import torch
-from pack import import_pack, load_bundled
+from diffusers import ControlNetModel, UNet2DConditionModel
+from pack import ROOT, import_pack, load_bundled
 from PIL import Image
 
 PROMPTS = ("a castle as a blueprint", "a harbour at dusk, ukiyo-e woodblock print", "a house in watercolour")
+CONFIGS = ROOT / "generation" / "configs"
+CASES = {  # name -> dtype, rounded to int8, seed
+    "fp16": ("float16", False, 1),
+    "bf16": ("bfloat16", False, 1),
+    "int8, computed in fp32": ("float32", True, 1),
+    "int8, computed in fp16": ("float16", True, 1),
+    "fp32, another seed": ("float32", False, 2),
+}
+
+
+def size(modules: Iterable[torch.nn.Module]) -> int:
+    return sum(value.nbytes for module in modules for value in module.state_dict().values())
+
+
+def published_size(dtype: str, rounded: bool) -> int:
+    """Bytes of SD 1.5's UNet and ControlNet; the IP-Adapter's 45 MB in fp16 come on top."""
+    from style_pack.generation.int8 import to_int8
+
+    models = []
+    for model, name in ((UNet2DConditionModel, "unet"), (ControlNetModel, "controlnet")):
+        with torch.device("meta"):
+            made: Any = model.from_config(json.loads((CONFIGS / name / "config.json").read_text("utf-8")))
+        models.append(made.to(dtype=getattr(torch, dtype)))
+        if rounded:
+            to_int8(models[-1])
+    return size(models)
 
 
 def main() -> None:
     import_pack()
     from style_pack.generation.conditioning import Reference
+    from style_pack.generation.int8 import to_int8
     from style_pack.generation.sampler import generate
     from style_pack.generation.settings import GenerationSettings
 
@@ -26,15 +57,20 @@ def main() -> None:
     edges[:, :, 64:66] = edges[:, :, :, 128:130] = 1
     reference = Image.new("RGB", (256, 256), (20, 60, 140))
 
-    def paint(dtype: str, seed: int = 1) -> list[Any]:
+    def paint(dtype: str, rounded: bool, seed: int) -> tuple[list[Any], int]:
         pipeline = load_bundled(dtype=dtype)
+        if rounded:
+            to_int8(pipeline.denoiser)
         runs = [replace(settings, prompt=prompt, seed=seed) for prompt in PROMPTS]
-        return [generate(pipeline, run, edges, [Reference(reference)]) for run in runs]
+        return [generate(pipeline, run, edges, [Reference(reference)]) for run in runs], size([pipeline.denoiser])
 
-    exact = paint("float32")
-    others = {"float16": paint("float16"), "bfloat16": paint("bfloat16"), "float32, another seed": paint("float32", 2)}
-    for name, results in others.items():
+    exact, whole = paint("float32", False, 1)
+    print(json.dumps({"benchmark": "precision", "precision": "fp32", "bytes": whole,
+                      "sd15_bytes": published_size("float32", False)}))  # fmt: skip
+    for name, case in CASES.items():
+        results, taken = paint(*case)
         row: dict[str, Any] = {"benchmark": "precision", "precision": name, "pictures": len(PROMPTS)}
+        row |= {"bytes": taken, "sd15_bytes": published_size(*case[:2])}
         for part in ("latents", "images"):
             pairs = zip(results, exact, strict=True)
             far = torch.stack([(getattr(one, part).float() - getattr(two, part)).abs() for one, two in pairs])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,34 +24,53 @@ if TYPE_CHECKING:
     from .settings import GenerationSettings
 
 
-def encode_prompts(pipeline: StylePipeline, prompts: Mapping[str, str]) -> list[torch.Tensor]:
+def encode_prompts(pipeline: StylePipeline, prompts: Mapping[str, str], clip_skip: int = 1) -> list[torch.Tensor]:
     """Encode prompts, given by the names of their inputs, to (1, 77 * windows, D) each, all of the same length.
 
     Each is what ComfyUI's encoder makes of it; a shorter one is filled up with windows of an empty text, so that both
     halves of guidance can be computed together. Encodings are remembered: the same text is not encoded again.
+    clip_skip: the layer that is read, counted from the last, 1; more than there are layers is the last.
     """
-    encoded = [_encode_prompt(pipeline, text, name) for name, text in prompts.items()]
+    encoded = [_encode_prompt(pipeline, text, name, clip_skip) for name, text in prompts.items()]
     count = max(rows.shape[1] for rows in encoded)
-    empty = _encode_prompt(pipeline, "", "prompt") if any(rows.shape[1] < count for rows in encoded) else encoded[0]
+    empty = (
+        _encode_prompt(pipeline, "", "prompt", clip_skip)
+        if any(rows.shape[1] < count for rows in encoded)
+        else encoded[0]
+    )
     return [torch.cat([rows, *[empty] * ((count - rows.shape[1]) // empty.shape[1])], dim=1) for rows in encoded]
 
 
-def _encode_prompt(pipeline: StylePipeline, text: str, name: str) -> torch.Tensor:
+def _encode_prompt(pipeline: StylePipeline, text: str, name: str, clip_skip: int) -> torch.Tensor:
     segments = read_segments(text, name)
     files = {segment.text: pipeline.find_embedding(segment.text) for segment in segments if segment.is_embedding}
     loras = tuple((lora.fingerprint, lora.strength) for lora in pipeline.loras)
-    key = ("text", text, loras, tuple((file, file.stat().st_mtime_ns) for file in files.values()))
+    key = ("text", text, clip_skip, loras, tuple((file, file.stat().st_mtime_ns) for file in files.values()))
     width = pipeline.text_encoder.config.hidden_size
 
     def encode() -> torch.Tensor:
         windows = cut_windows(segments, pipeline.tokenizer, lambda named: load_embedding(files[named], width))
         weighted = any(token.weight != 1 for window in windows for token in window)
-        empty = _encode_prompt(pipeline, "", name) if weighted else None
+        empty = _encode_prompt(pipeline, "", name, clip_skip) if weighted else None
         pipeline.on_device(pipeline.text_encoder)
-        with merged(pipeline.text_encoder, "text_encoder", pipeline.loras):
+        loras = merged(pipeline.text_encoder, "text_encoder", pipeline.loras)
+        with loras, _without_last_layers(pipeline.text_encoder, clip_skip - 1):
             return torch.cat([_encode_window(pipeline, window, empty) for window in windows], dim=1)
 
     return pipeline.remembered(key, encode)
+
+
+@contextmanager
+def _without_last_layers(text_encoder: torch.nn.Module, count: int) -> Iterator[None]:
+    """Let a text encoder end some layers earlier. What it then gives has its final norm, as ComfyUI's has."""
+    encoder: Any = next(module for module in text_encoder.modules() if hasattr(module, "layers"))
+    layers = encoder.layers
+    try:
+        if count < len(layers):
+            encoder.layers = layers[: len(layers) - count]
+        yield
+    finally:
+        encoder.layers = layers
 
 
 def _encode_window(pipeline: StylePipeline, window: list[Token], empty: torch.Tensor | None) -> torch.Tensor:

@@ -16,13 +16,14 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from .deep_features import DeepFeatures
 from .pipeline import Denoiser
-from .plan import Step
+from .plan import Step, noise_levels
 from .saved_work import EqualHalves, computed_once, constant_layers, packed_convolutions
 from .settings import GenerationSettings
 from .style_attention import Region, SharedStyle
 from .style_blocks import set_style
 
-# on_step(step, steps, latents): step counts from 1; latents are (N, 4, H/8, W/8) on the sampling device.
+# on_step(step, steps, clean): step counts from 1; clean: the latents without noise, as the models predict them at that
+# step, (N, 4, H/8, W/8) float32 on the sampling device.
 StepCallback = Callable[[int, int, torch.Tensor], None]
 
 
@@ -84,7 +85,8 @@ def denoise(
         EqualHalves(denoiser) as halves,
         DeepFeatures(denoiser.unet) as deep,
     ):
-        for number, (step, time) in enumerate(zip(steps, scheduler.timesteps, strict=True)):
+        moments = zip(steps, scheduler.timesteps, noise_levels(scheduler), strict=True)
+        for number, (step, time, sigma) in enumerate(moments):
             set_style(denoiser.unet, settings.style_mode, step.style)
             halves.guided = step.guided
             entering = scheduler.scale_model_input(torch.cat([latents] * 2) if step.guided else latents, time)
@@ -93,8 +95,23 @@ def denoise(
                 without, with_text = predicted.chunk(2)
                 predicted = without + settings.guidance_scale * (with_text - without)
             latents = scheduler.step(predicted, time, latents, **noise, return_dict=False)[0]
-            on_step(number + 1, len(steps), latents)
+            on_step(number + 1, len(steps), _clean(entering[:count], predicted, sigma, scheduler))
     return latents
+
+
+def _clean(entering: torch.Tensor, predicted: torch.Tensor, sigma: float, scheduler: Any) -> torch.Tensor:
+    """Return what the models take for the picture: latents without noise.
+
+    What enters them is of unit variance with every scheduler, sqrt(a) clean + sqrt(1 - a) noise with a = 1 / (1 +
+    sigma^2), and they predict the noise, the picture, or the velocity (Salimans and Ho 2022, arXiv 2202.00512).
+    """
+    entering, predicted = entering.float(), predicted.float()
+    kind, share = scheduler.config.prediction_type, 1 / (1 + sigma**2)
+    if kind == "sample":
+        return predicted
+    if kind == "v_prediction":
+        return share**0.5 * entering - (1 - share) ** 0.5 * predicted
+    return (entering - (1 - share) ** 0.5 * predicted) / max(share, 1e-6) ** 0.5
 
 
 def _predict(

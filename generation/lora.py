@@ -18,6 +18,7 @@ from safetensors import safe_open
 
 from ..model_files import fingerprint, identify, load_state_dict
 from .files import expect_lora
+from .int8 import Int8Layer
 from .pipeline import StylePipeline
 
 # How trainers end a key: kohya `.lora_down.weight`, peft `.lora_A.weight`, diffusers `.lora.down.weight`, and before
@@ -45,6 +46,9 @@ class Change:
         """Return `weight`, float32, with that much of the change, in its shape and on its device."""
         up, down = (factor.to(weight.device, torch.float32).flatten(1) for factor in (self.up, self.down))
         return torch.addmm(weight.flatten(1), up, down, alpha=strength * self.scale).reshape(weight.shape)
+
+    def on(self, device: torch.device) -> Change:
+        return replace(self, down=self.down.to(device), up=self.up.to(device))
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,9 @@ def add_lora(pipeline: StylePipeline, file: Path, strength: float) -> StylePipel
 def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterator[None]:
     """Change the weights of a part for as long as the context lasts; whatever ends it, they are bit for bit as before.
 
-    Where several change one layer their changes are added up in float32 and rounded once, to the weight's dtype. The
-    weights themselves are laid aside, not copied.
+    Where several change one layer their changes are added up in float32 and rounded once, to the weight's dtype; the
+    weights themselves are laid aside, not copied. On a layer in int8 that is done whenever it runs, for its steps are
+    larger than most of what a LoRA changes.
     """
     names = {name for lora in loras if lora.strength for name in lora.changes[part]}
     layers: dict[str, Any] = {name: module.get_submodule(name) for name in sorted(names)}
@@ -96,16 +101,22 @@ def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterato
     try:
         for name, layer in layers.items():
             weight = layer.weight.data
+            found = [(lora.strength, lora.changes[part][name]) for lora in loras if name in lora.changes[part]]
+            if isinstance(layer, Int8Layer):
+                layer.additions = [(strength, change.on(weight.device)) for strength, change in found]
+                continue
             total = weight.float()
-            for lora in loras:
-                if name in lora.changes[part]:
-                    total = lora.changes[part][name].added_to(total, lora.strength)
+            for strength, change in found:
+                total = change.added_to(total, strength)
             originals[name] = weight
             layer.weight.data = total.to(weight.dtype)
         yield
     finally:
         for name, original in originals.items():
             layers[name].weight.data = original
+        for layer in layers.values():
+            if isinstance(layer, Int8Layer):
+                layer.additions = ()
 
 
 def _layers(module: torch.nn.Module) -> dict[str, str]:

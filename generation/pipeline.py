@@ -24,6 +24,7 @@ from transformers import (
 from ..model_configs import clip_vision_config
 from ..model_files import ModelFile, fingerprint, load_state_dict, read_shapes
 from .files import PipelineFiles
+from .interrupts import go_on
 from .memory_ladder import OUT_OF_MEMORY
 from .style_attention import use_style_attention
 
@@ -71,7 +72,7 @@ class StylePipeline:
     on_device: brings a module to the device that it should compute on, and returns that device.
     off_device: takes a module off it, where that makes room for another.
     out_of_memory: the exceptions that mean that the device's memory ended. make_room: takes everything off the device.
-    loras: merged into UNet and text encoder while they run.
+    loras: merged into UNet and text encoder while they run. check: raises when the user has ended the run.
     find_embedding: the file of an embedding that a prompt names; raises FileNotFoundError.
     encodings: of the prompts and references that were used last, on the CPU.
     """
@@ -89,6 +90,7 @@ class StylePipeline:
     off_device: Callable[[torch.nn.Module], None] = _stay
     out_of_memory: tuple[type[Exception], ...] = (OUT_OF_MEMORY,)
     make_room: Callable[[], None] = _no_room
+    check: Callable[[], None] = go_on
     loras: tuple[Lora, ...] = ()
     find_embedding: Callable[[str], Path] = _no_embeddings
     encodings: dict[Hashable, torch.Tensor] = field(default_factory=dict)
@@ -110,10 +112,14 @@ class StylePipeline:
         return self.encodings[key]
 
 
-def load_pipeline(files: PipelineFiles, tokenizer: Path, dtype: torch.dtype) -> StylePipeline:
-    """Load the weights in `dtype` on the CPU. `tokenizer`: folder for a single-file checkpoint, which carries none."""
+def load_pipeline(
+    files: PipelineFiles, tokenizer: Path, dtype: torch.dtype, check: Callable[[], None] = go_on
+) -> StylePipeline:
+    """Load the weights in `dtype` on the CPU, asking `check` between files. `tokenizer`: folder for a single file."""
     parts = (_load_base_folder if files.base_model.is_folder else _load_base_file)(files.base_model, tokenizer, dtype)
+    check()
     image_encoder, image_processor = _load_image_encoder(files.image_encoder, dtype)
+    check()
     controlnet = _load_controlnet(files.controlnet, dtype)
     _add_ip_adapter(parts["unet"], image_encoder, image_processor, files.ip_adapter)
     denoiser = Denoiser(parts.pop("unet"), controlnet)
@@ -124,6 +130,7 @@ def load_pipeline(files: PipelineFiles, tokenizer: Path, dtype: torch.dtype) -> 
         image_encoder=image_encoder,
         image_processor=image_processor,
         reads_hidden_states=bool(files.ip_adapter.hidden_size),
+        check=check,
         identities={part: _identity(file) for part, file in vars(files).items()},
         **parts,
     )

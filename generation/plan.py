@@ -37,7 +37,7 @@ def plan_steps(settings: GenerationSettings, scheduler: Any, with_control: bool,
     style_scale = settings.ip_adapter_scale if with_style else 0.0
     total = len(scheduler.timesteps)
     steps = []
-    for number, sigma in enumerate(_sigmas(scheduler)):
+    for number, sigma in enumerate(noise_levels(scheduler)):
         inside = settings.speed != "balanced" or GUIDED_SIGMAS[0] < sigma <= GUIDED_SIGMAS[1]
         steps.append(
             Step(
@@ -53,7 +53,7 @@ def _covers(share: tuple[float, float], number: int, total: int) -> bool:
     return share[0] <= number / total and (number + 1) / total <= share[1]
 
 
-def _sigmas(scheduler: Any) -> list[float]:
+def noise_levels(scheduler: Any) -> list[float]:
     """Return the noise level of each timestep, noise to signal, from the checkpoint's own schedule."""
     alphas = scheduler.alphas_cumprod
     kept = [float(alphas[min(max(round(float(t)), 0), len(alphas) - 1)]) for t in scheduler.timesteps]

@@ -13,6 +13,7 @@ import torch
 from .conditioning import Reference, empty_reference, encode_prompts, encode_references
 from .decoding import decode
 from .denoise import Conditioning, StepCallback, denoise
+from .interrupts import interruptible
 from .lora import merged
 from .memory_ladder import MemoryLadder, SlicedAttention, tiled_decoding
 from .pipeline import StylePipeline
@@ -42,24 +43,29 @@ def generate(
     settings: GenerationSettings,
     edges: torch.Tensor | None,
     references: Sequence[Reference],
-    on_step: StepCallback = lambda step, steps, latents: None,
+    on_step: StepCallback = lambda step, steps, clean: None,
     negative: Reference | None = None,
 ) -> GenerationResult:
     """Sample.
 
     edges: (1, 3, H, W) float 0..1, white lines on black, of the settings' size; None = no ControlNet. references: those
-    of weight 0 are left out; empty = no style. An exception from `on_step` ends the run within the step. A stage that
-    runs out of memory begins again, in less of it. negative: what guidance leads away from, where there are references.
+    of weight 0 are left out; empty = no style. An exception from `on_step` ends the run within the step, one from the
+    pipeline's `check` in encoding and decoding. A stage that runs out of memory begins again, in less of it. negative:
+    what guidance leads away from, where there are references.
     """
     if settings.speed == "turbo":
         settings = turbo_settings(settings, [lora.name for lora in pipeline.loras])
     seconds: dict[str, float] = {}
     references = [reference for reference in references if reference.weight > 0]
     styled = bool(references) and settings.ip_adapter_scale != 0
-    with MemoryLadder(pipeline.out_of_memory, pipeline.make_room) as ladder:
+    coders = (pipeline.text_encoder, pipeline.image_encoder, pipeline.vae)
+    ladder = MemoryLadder(pipeline.out_of_memory, pipeline.make_room)
+    with ladder, interruptible(coders, pipeline.check):
         with _timed(seconds, "prompt"):
             prompts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
-            text, no_text = ladder.run("encoding the prompt", partial(encode_prompts, pipeline, prompts))
+            text, no_text = ladder.run(
+                "encoding the prompt", partial(encode_prompts, pipeline, prompts, settings.clip_skip)
+            )
         with _timed(seconds, "reference"):
             encode = partial(empty_reference, pipeline)
             if styled:
@@ -87,6 +93,8 @@ def _sample(
     device = pipeline.on_device(pipeline.denoiser)
     scheduler = build_scheduler(settings.scheduler, pipeline.scheduler_config)
     scheduler.set_timesteps(settings.num_inference_steps, device=device)
+    if hasattr(scheduler, "set_begin_index"):  # else it looks for its first timestep, which rounding may have doubled
+        scheduler.set_begin_index(0)
     steps = plan_steps(settings, scheduler, with_control=conditioning.edges is not None, with_style=styled)
     with merged(pipeline.denoiser.unet, "unet", pipeline.loras):
         return denoise(pipeline.denoiser, scheduler, settings, steps, conditioning, on_step)

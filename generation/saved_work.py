@@ -68,7 +68,7 @@ def packed_convolutions(model: torch.nn.Module) -> Iterator[None]:
     On a processor, in fp32; elsewhere nothing is done. The copies take as much memory as those weights: 2.7 GB of SD
     1.5 with ControlNet.
     """
-    wide = [layer for layer in model.modules() if isinstance(layer, torch.nn.Conv2d) and _is_packable(layer)]
+    wide = [layer for layer in model.modules() if type(layer) is torch.nn.Conv2d and _is_packable(layer)]
     with _replaced({layer: _packed(layer) for layer in wide} if _can_pack() else {}):
         yield
 

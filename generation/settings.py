@@ -9,6 +9,7 @@ MAX_SIDE = 2048
 MAX_PROMPT_CHARACTERS = 8000
 MAX_SEED = 2**64 - 1
 MAX_LCM_STEPS = 50  # the steps of the solver that they were distilled from: `original_inference_steps` of LCMScheduler
+MAX_CLIP_SKIP = 4
 STYLE_MODES = ("full", "style", "composition")
 SPEEDS = ("exact", "balanced", "turbo")
 COMBINATIONS = ("joined", "averaged")
@@ -18,7 +19,8 @@ REFERENCE_FITS = ("crop", "pad", "stretch", "crops")
 @dataclass(frozen=True)
 class GenerationSettings:
     """Names and ranges are those of diffusers' StableDiffusionControlNetPipeline; guidance ranges are shares of the
-    steps, 0 to 1. Picture n of `num_images` is seeded with `seed + n`."""
+    steps, 0 to 1. Picture n of `num_images` is seeded with `seed + n`. clip_skip: the layer of the text encoder that is
+    read, counted from its last, 1: ComfyUI's stop_at_clip_layer is -clip_skip."""
 
     prompt: str
     negative_prompt: str
@@ -39,6 +41,7 @@ class GenerationSettings:
     speed: str = "exact"
     combine: str = "joined"
     reference_fit: str = "crop"
+    clip_skip: int = 1
 
     def __post_init__(self) -> None:
         check_prompt(self.prompt, "prompt")
@@ -51,6 +54,8 @@ class GenerationSettings:
             if getattr(self, name) not in choices:
                 chosen = getattr(self, name)
                 raise ValueError(f"{name} '{chosen}' does not exist: choose one of {', '.join(choices)}.")
+        if not 1 <= self.clip_skip <= MAX_CLIP_SKIP:
+            raise ValueError(f"clip_skip is {self.clip_skip}: choose 1 (the last layer) to {MAX_CLIP_SKIP}.")
         if self.scheduler == "lcm" and self.num_inference_steps > MAX_LCM_STEPS:
             raise ValueError(
                 f"steps is {self.num_inference_steps}, and the scheduler lcm takes at most {MAX_LCM_STEPS}: LCM models "

@@ -2,9 +2,11 @@
 
 import comfy.model_management as mm
 import torch
+from comfy.cli_args import args
 from comfy.model_patcher import ModelPatcher
 
 _PATCHER = "_style_rag_patcher"
+_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 class WholeModelPatcher(ModelPatcher):
@@ -68,12 +70,17 @@ def make_room() -> None:
 
 
 def choose_dtype(precision: str) -> torch.dtype:
-    """Return the dtype of a precision; `auto` is what ComfyUI would choose for SD 1.5's UNet on this device."""
-    if precision != "auto":
-        return {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[precision]
+    """Return the dtype to compute in; `auto` and `int8`: what ComfyUI would choose for SD 1.5's UNet on this device."""
+    if precision not in ("auto", "int8"):
+        return _DTYPES[precision]
     device = mm.get_torch_device()
     if mm.is_device_cpu(device):
         return torch.float32
-    return mm.unet_dtype(
-        device, model_params=859_500_000, supported_dtypes=[torch.float16, torch.bfloat16, torch.float32]
-    )
+    found = mm.unet_dtype(device, model_params=859_500_000, supported_dtypes=list(_DTYPES.values()))
+    return found if found in _DTYPES.values() else torch.float16  # ComfyUI's flags also know fp8 and fp64
+
+
+def flagged_dtype(part: str, otherwise: torch.dtype) -> torch.dtype:
+    """Return the dtype that ComfyUI was started with for a part, `vae` or `text_enc`, such as by `--fp32-vae`."""
+    wanted = (dtype for name, dtype in _DTYPES.items() if getattr(args, f"{name}_{part}", False))
+    return next(wanted, otherwise)

@@ -12,8 +12,9 @@ import latent_preview
 import torch
 from comfy_api.latest import io
 
+from ..generation.int8 import is_int8
 from ..generation.schedulers import SCHEDULERS
-from ..generation.settings import MAX_SEED, SPEEDS, STYLE_MODES, GenerationSettings, check_prompt
+from ..generation.settings import MAX_CLIP_SKIP, MAX_SEED, SPEEDS, STYLE_MODES, GenerationSettings, check_prompt
 from ..retrieval.reader import content_id
 from . import convert, provenance
 from .lora import with_distilled_lora
@@ -21,6 +22,8 @@ from .requirements import GENERATION, require
 from .sampler_inputs import read_inputs
 from .sockets import StylePipelineSocket, StyleReferencesSocket
 from .style_inputs import describe_references, known_encodings, style_inputs
+
+_CLIP_SKIP = "Which layer of the text encoder is read, from its last, 1. Models made for 2 say so."
 
 
 class ControlNetIPAdapterSampler(io.ComfyNode):
@@ -135,6 +138,7 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                     tooltip="A picture as style reference, when references is not linked.",
                 ),
                 *style_inputs(),
+                io.Int.Input("clip_skip", optional=True, default=1, min=1, max=MAX_CLIP_SKIP, tooltip=_CLIP_SKIP),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The pictures."),
@@ -194,7 +198,8 @@ def _describe(pipeline, settings: GenerationSettings, edges: torch.Tensor | None
         "models": pipeline.identities,
         "loras": [{key: vars(lora)[key] for key in ("name", "fingerprint", "strength")} for lora in pipeline.loras],
         "scheduler_config": dict(pipeline.scheduler_config),
-        "dtype": str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch."),
+        "dtype": (dtype := str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch.")),
+        "weights": "int8" if is_int8(pipeline.denoiser) else dtype,
         "versions": {package: version(package) for package in ("torch", "diffusers", "transformers")},
     }
 
@@ -223,9 +228,9 @@ def _step_callback(settings: GenerationSettings, watch: _MemoryWatch) -> Callabl
     bar = comfy.utils.ProgressBar(settings.num_inference_steps)
     previewer = latent_preview.get_previewer(watch.device, comfy.latent_formats.SD15())
 
-    def on_step(step: int, steps: int, latents: torch.Tensor) -> None:
+    def on_step(step: int, steps: int, clean: torch.Tensor) -> None:
         watch.sample()
-        preview = previewer.decode_latent_to_preview_image("JPEG", latents) if previewer else None
+        preview = previewer.decode_latent_to_preview_image("JPEG", clean) if previewer else None
         bar.update_absolute(step, steps, preview)
 
     return on_step

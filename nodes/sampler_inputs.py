@@ -41,6 +41,7 @@ def read_inputs(
     negative_reference: torch.Tensor | None = None,
     style_mask: torch.Tensor | None = None,
     reference_fit: str = "crop",
+    clip_skip: int = 1,
 ) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...], StyleControl]:
     """Translate the widgets into settings, edges, references, their pictures, what is said of them; check them all."""
     for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
@@ -68,6 +69,7 @@ def read_inputs(
         speed=speed,
         combine=combine,
         reference_fit=reference_fit,
+        clip_skip=clip_skip,
     )
     if speed == "turbo":
         turbo_settings(settings, [file.name for file in distilled_loras()])

@@ -101,6 +101,9 @@ def test_only_what_changed_is_encoded_again(pipeline: StylePipeline) -> None:
     assert (words.taken(), pictures.taken()) == (1, 0)
     generate(fresh, SETTINGS, edges(), [reference(1)])
     assert (words.taken(), pictures.taken()) == (0, 1)
+    skipped = generate(fresh, replace(SETTINGS, clip_skip=2), edges(), [reference()])
+    assert (words.taken(), pictures.taken()) == (2, 0)
+    assert (skipped.latents - first.latents).abs().max() > LATENTS
     again = generate(fresh, SETTINGS, edges(), [reference()])
     assert (words.taken(), pictures.taken()) == (0, 0)
     assert torch.equal(first.latents, again.latents)

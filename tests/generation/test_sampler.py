@@ -12,7 +12,7 @@ from style_pack.generation.conditioning import Reference, encode_pictures
 from style_pack.generation.deep_features import DeepFeatures
 from style_pack.generation.pipeline import StylePipeline
 from style_pack.generation.sampler import generate
-from style_pack.generation.schedulers import SCHEDULERS
+from style_pack.generation.schedulers import SCHEDULERS, build_scheduler
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -20,6 +20,15 @@ def test_every_scheduler_gives_diffusers_own_latents(pipeline: StylePipeline, sc
     settings = replace(SETTINGS, scheduler=scheduler)
     ours = generate(pipeline, settings, edges(), [reference()]).latents
     assert (ours - plain(settings, edges(), reference())).abs().max() <= LATENTS
+
+
+@pytest.mark.parametrize("scheduler", ["dpmpp_2m_karras", "dpmpp_2m_beta", "unipc_beta", "deis_beta"])
+def test_a_first_timestep_that_rounding_has_doubled_ends_no_run(pipeline: StylePipeline, scheduler: str) -> None:
+    made = build_scheduler(scheduler, pipeline.scheduler_config)
+    made.set_timesteps(32)
+    assert made.timesteps[0] == made.timesteps[1]
+    settings = replace(SETTINGS, scheduler=scheduler, num_inference_steps=32)
+    assert generate(pipeline, settings, None, []).images.isfinite().all()
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)

@@ -19,6 +19,7 @@ GOOD = GenerationSettings("a house", "", 1, 4, 7.5, "ddim", 256, 256)
         ({"speed": "warp"}, "speed 'warp' does not exist: choose one of exact, balanced, turbo"),
         ({"reference_fit": "bend"}, "reference_fit 'bend' does not exist: choose one of crop, pad, stretch, crops"),
         ({"combine": "mixed"}, "combine 'mixed' does not exist: choose one of joined, averaged"),
+        ({"clip_skip": 0}, r"clip_skip is 0: choose 1 \(the last layer\) to 4"),
         ({"scheduler": "lcm", "num_inference_steps": 60}, "steps is 60, and the scheduler lcm takes at most 50"),
         ({"control_guidance_start": 0.5, "control_guidance_end": 0.5}, "control_start is 0.5 and control_end is 0.5"),
         ({"ip_adapter_start": 0.9, "ip_adapter_end": 0.1}, "style_start is 0.9 and style_end is 0.1"),

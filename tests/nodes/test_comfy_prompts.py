@@ -68,7 +68,13 @@ def comfy_encode(comfy_nodes: dict[str, Any], embeddings: dict[str, Path]) -> An
     missing = model.load_sd(state).missing_keys
     assert missing == ["text_projection.weight"]  # of the pooled embedding, which SD 1.5 does not use
     torch.nn.init.zeros_(model.transformer.text_projection.weight)
-    return lambda text: model.encode_token_weights(tokenizer.tokenize_with_weights(text))[0]
+
+    def encode(text: str, clip_skip: int = 1) -> Any:
+        model.reset_clip_options()
+        model.set_clip_options({"layer": -clip_skip})  # as CLIPSetLastLayer does
+        return model.encode_token_weights(tokenizer.tokenize_with_weights(text))[0]
+
+    return encode
 
 
 @pytest.mark.parametrize("text", PROMPTS)
@@ -78,3 +84,17 @@ def test_a_prompt_is_encoded_as_comfyui_encodes_it(comfy_encode: Any, pipeline: 
         ours = encode_prompts(pipeline, {"prompt": text})[0]
     assert ours.shape == theirs.shape
     assert (ours - theirs).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("clip_skip", [1, 2, 3, 4])
+@pytest.mark.parametrize("text", PROMPTS[2:4] + PROMPTS[-1:])
+def test_clip_skip_is_comfyuis_last_layer(
+    comfy_encode: Any, pipeline: StylePipeline, text: str, clip_skip: int
+) -> None:
+    """The bundled encoder has three layers; more than there are is the last, in both."""
+    with torch.inference_mode():
+        theirs = comfy_encode(text, clip_skip)
+        ours = encode_prompts(pipeline, {"prompt": text}, clip_skip)[0]
+        plain = encode_prompts(pipeline, {"prompt": text})[0]
+    assert (ours - theirs).abs().max() <= 1e-4
+    assert ((ours - plain).abs().max() > 0.01) == (clip_skip in (2, 3))

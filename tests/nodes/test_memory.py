@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from style_pack.generation import sampler
 from style_pack.generation.conditioning import Reference
+from style_pack.generation.int8 import to_int8
 from style_pack.generation.pipeline import Denoiser, StylePipeline, _add_ip_adapter, _load_tokenizer
 from style_pack.generation.settings import GenerationSettings
 from style_pack.model_files import identify
@@ -102,6 +103,16 @@ def test_while_sampling_the_encoders_are_off_the_card_and_nothing_is_loaded_twic
     run(card, pipeline, monkeypatch)
     assert len(card.loads) == 4
     assert sum(card.stages["sampling"].values()) <= 3.2 * GB
+
+
+def test_in_int8_half_as_much_lies_on_the_card_while_sampling(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    card = Card(comfy_nodes, monkeypatch, 4 * GB)
+    pipeline = sd15(tmp_path)
+    to_int8(pipeline.denoiser)
+    run(card, pipeline, monkeypatch)
+    assert 1.24 * GB < card.stages["sampling"]["Denoiser"] < 1.26 * GB
 
 
 def test_an_interrupt_is_never_taken_for_a_shortage_of_memory(

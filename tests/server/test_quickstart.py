@@ -107,6 +107,17 @@ def test_a_linked_pipeline_stores_its_view_of_each_picture_and_changes_none(comf
     assert np.array_equal(ours, theirs)
 
 
+def test_int8_weights_paint_nearly_the_same_picture(comfy_server: ComfyServer, first: Json) -> None:
+    made = Image.open(
+        io.BytesIO(picture(comfy_server, comfy_server.run(quickstart(LoadStylePipeline={"precision": "int8"}))))
+    )
+    assert json.loads(made.info["style_rag"])["weights"] == "int8"
+    ours, theirs = (
+        np.asarray(image).astype(int) for image in (made, Image.open(io.BytesIO(picture(comfy_server, first))))
+    )
+    assert 0 < np.abs(ours - theirs).mean() < 2
+
+
 def watch(server: ComfyServer, api: Json, on_message: Any = None) -> tuple[list[Json], int]:
     """Run a workflow as a client of the websocket; return its messages and the number of preview pictures."""
 
