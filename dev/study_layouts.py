@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from graph_layout import Group, Layout, Spot
-from layout_parts import BLUE, CYAN, GREEN, LEFT, LOWER, OCHRE, PURPLE, RIGHT, read_me, sketch_group, style_group
+from layout_parts import (
+    BLUE,
+    CYAN,
+    GREEN,
+    LEFT,
+    LOWER,
+    OCHRE,
+    PURPLE,
+    RIGHT,
+    diffusers_groups,
+    read_me,
+    sketch_group,
+    style_group,
+)
 
 ATTEMPTS = ("Words alone", "With the sketch", "With the reference", "With both")
 
@@ -146,6 +159,30 @@ a copy.
 *pipeline* is optional: with it, what the IP-Adapter sees of each picture is kept too, and sampling starts sooner.
 
 Other workflows open it by its name, with *update* at `open`.
+"""
+    ),
+    seed="fixed",
+)
+
+TURBO = Layout(
+    "turbo",
+    "5d1c4f0e-7a34-4b60-9c55-2f6f1a3d8e07",
+    diffusers_groups(256),
+    read_me(
+        """
+## A picture in eight steps
+
+The graph of **quickstart** with *speed* at `turbo`: eight steps without guidance instead of twenty with it, by a LoRA
+that was distilled for few steps. *cfg* and *scheduler* are set by it, *steps* is kept between 4 and 8.
+
+Press **Run**, then change the two green nodes. Set *speed* to `exact`, *steps* to 20 and *cfg* to 1.5 to compare.
+
+### With Stable Diffusion 1.5
+
+Put `lcm-lora-sdv1-5`, saved under a name with `lcm`, or `Hyper-SD15-8steps-lora.safetensors` into `models/loras`. It
+is found by its name; no *Load Style LoRA* is needed.
+
+Few steps cost detail: try *control_strength* and *style_strength* again.
 """
     ),
     seed="fixed",

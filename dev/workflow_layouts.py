@@ -22,7 +22,7 @@ from layout_parts import (
     sketch_group,
     style_group,
 )
-from study_layouts import COMPARE, KNOWLEDGE_BASE, SEVERAL
+from study_layouts import COMPARE, KNOWLEDGE_BASE, SEVERAL, TURBO
 
 QUICKSTART = Layout(
     "quickstart",
@@ -152,4 +152,4 @@ plain IMAGE: any node takes them.
     ),
 )
 
-LAYOUTS = (QUICKSTART, COMPARE, SEVERAL, KNOWLEDGE_BASE, SD15, NATIVE)
+LAYOUTS = (QUICKSTART, COMPARE, SEVERAL, KNOWLEDGE_BASE, TURBO, SD15, NATIVE)

@@ -155,5 +155,6 @@ RESULTS: dict[str, Callable[[ComfyServer, Json], Picture]] = {
     "compare_with_and_without_rag": comparison,
     "several_references": choices,
     "build_knowledge_base": new_library,
+    "turbo": result,
 }
 """Workflow to what draws the thumbnail from its run. The others take models of gigabytes, and show their graph."""

@@ -22,6 +22,7 @@ OURS = {
     "several_references": PAINTING,
     "style_rag_native": RETRIEVAL | {"CannyFromSketch"},
     "style_rag_sd15": PAINTING,
+    "turbo": PAINTING,
 }
 """Which of the pack's nodes each workflow shows."""
 
