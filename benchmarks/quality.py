@@ -2,9 +2,10 @@
 
     .venv/bin/python benchmarks/quality.py [--layouts 50 --seeds 3 --models models]
 
-Prints one JSON object: structure (edge F1 against the control), style (told by a judge that is none of the models),
-retrieval (held-out wordings in the starter library) and text (which scene the prompt alone gives). Writes the contact
-sheet output/quality.png: references across, sketches down, the last three of kinds that training never showed.
+Prints one JSON object: structure (edge F1 against the control), style (told by a judge that is none of the models, see
+style_judge.py), retrieval (held-out wordings in the starter library) and text (which scene the prompt alone gives).
+Writes the contact sheet output/quality.png: references across, sketches down, the last three of kinds that training
+never showed.
 """
 
 from __future__ import annotations
@@ -119,7 +120,10 @@ def measure_retrieval(bench: Bench) -> dict[str, object]:
 
 
 def measure_text(bench: Bench, seeds: int) -> dict[str, object]:
-    """Share of pictures from words alone whose nearest scene word, by the tiny CLIP, is the one that was asked for."""
+    """Share of pictures from words alone whose nearest scene word, by the tiny CLIP, is the one that was asked for.
+
+    At the nodes' own guidance, 7.5.
+    """
     kinds = [kind for kind in SCENE_WORDS if kind != "shapes"]
     words = bench.encoder.encode_texts([f"a {SCENE_WORDS[kind][0]}" for kind in kinds])
 
@@ -132,7 +136,7 @@ def measure_text(bench: Bench, seeds: int) -> dict[str, object]:
         for number, kind in enumerate(kinds):
             style = STYLE_WORDS[list(STYLE_WORDS)[(seed * 5 + number) % len(STYLE_WORDS)]][0]
             prompt = f"a {SCENE_WORDS[kind][0]} in {style} style"
-            painted.append(bench.paint(None, None, replace(SETTINGS, prompt=prompt, seed=seed, guidance_scale=3.0)))
+            painted.append(bench.paint(None, None, replace(SETTINGS, prompt=prompt, seed=seed, guidance_scale=7.5)))
             asked.append(kind)
     shown = [(p, e.kind) for p, e in zip(bench.data.pictures, bench.data.entries, strict=True) if e.kind in kinds]
     real = kinds_of([np.asarray(picture) for picture, _ in shown])
@@ -196,7 +200,7 @@ def main() -> None:
         json.dumps(
             {
                 "benchmark": "quality",
-                "judge_right_on_real_renders": bench.judge.accuracy(bench.data),
+                "judge_right_on_held_out_renders": bench.judge.accuracy(bench.data),
                 "control 1, style 1": measure(bench, trials(bench.data, arguments.layouts, seeds)),
                 "control 0, style 1": measure(bench, trials(bench.data, arguments.layouts, [NO_CONTROL])),
                 "control 1, style 0": measure(bench, trials(bench.data, arguments.layouts, [NO_STYLE])),
