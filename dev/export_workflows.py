@@ -1,6 +1,6 @@
 """Writes workflows/ (editor form, API form, thumbnail) and the blueprint of subgraphs/, by ComfyUI's own front end.
 
-    .venv/bin/python dev/export_workflows.py
+    .venv/bin/python dev/export_workflows.py [quickstart turbo ...]
 
 What the nodes do is read from workflows/api/NAME.json and written back as the front end exports it; how they lie comes
 from workflow_layouts.py. Thumbnails show what the bundled models make: run this again after training.
@@ -8,6 +8,7 @@ from workflow_layouts.py. Thumbnails show what the bundled models make: run this
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import sys
@@ -43,12 +44,18 @@ MARGIN = 30
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description="Write workflows/ and subgraphs/ as ComfyUI's front end exports them.")
+    names = [layout.name for layout in LAYOUTS]
+    parser.add_argument("names", nargs="*", metavar="name", help=f"which: all of {', '.join(names)} when none is named")
+    chosen = parser.parse_args().names or names
+    if unknown := sorted(set(chosen) - set(names)):
+        parser.error(f"no workflow is called {unknown[0]!r}: choose from {', '.join(names)}")
     try:
         with ComfyServer() as server, open_browser() as browser:
             page = ComfyPage(browser.new_page(), server.base_url)
             page.open("RetrieveStyle")
             page.page.evaluate(STILL)
-            for layout in LAYOUTS:
+            for layout in (layout for layout in LAYOUTS if layout.name in chosen):
                 export(page, layout)
                 if layout.name in RESULTS:
                     picture = RESULTS[layout.name](server, run(server, layout))
@@ -56,8 +63,9 @@ def main() -> int:
                     picture = graph_picture(server, page, layout)
                 picture.save(WORKFLOWS / f"{layout.name}.jpg", quality=88)
                 say(f"workflows/{layout.name}: .json, .jpg and api/{layout.name}.json are written.")
-            export_blueprint(page, read_json(api_path(QUICKSTART)))
-            say(f"{FILE.relative_to(ROOT)} is written.")
+            if QUICKSTART.name in chosen:
+                export_blueprint(page, read_json(api_path(QUICKSTART)))
+                say(f"{FILE.relative_to(ROOT)} is written.")
     except (ComfyError, BrowserMissing) as error:
         say(f"The workflows could not be written: {error}")
         return 1
