@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from style_pack.retrieval.reader import find_pictures
 
 Nodes = dict[str, type]
 
@@ -53,3 +54,12 @@ def test_a_link_to_a_file_outside_is_refused_with_its_folder(sources: ModuleType
     (tmp_path / "input" / "mine" / "link.png").symlink_to(tmp_path / "elsewhere" / "secret.png")
     with pytest.raises(PermissionError, match=r"holds link\.png, a link out of the folders"):
         sources.resolve_sources("mine")
+
+
+def test_to_check_sources_looks_through_no_folder(sources: ModuleType, tmp_path: Path) -> None:
+    """ComfyUI checks inputs on its event loop, where everyone else waits."""
+    for number in range(1500):
+        (tmp_path / "input" / f"{number}.md").touch()
+    sources.check_sources("../input")
+    with pytest.raises(ValueError, match="holds no picture"):
+        list(find_pictures([tmp_path / "input"]))
