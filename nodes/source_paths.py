@@ -11,7 +11,7 @@ from comfy.cli_args import args
 
 from ..retrieval.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
 from ..retrieval.index import SETTINGS
-from ..retrieval.reader import check_source
+from ..retrieval.reader import check_source, words_beside
 from . import paths
 
 _SHORT_LIST = 50_000  # bytes of a list of URLs: some ten milliseconds
@@ -87,13 +87,15 @@ def _resolve_source(line: str) -> Path | str:
     return path
 
 
-def _refuse_links_out(folder: Path) -> None:
+def _refuse_links_out(source: Path) -> None:
+    """Raise PermissionError for a link in a folder, or for one with a picture's words beside it, that leads out."""
     if _listens_on_loopback():
         return
-    for file in folder.rglob("*"):
+    for file in source.rglob("*") if source.is_dir() else words_beside(source):
         if file.is_symlink() and file.is_file() and not may_read(file.resolve()):
+            holds = "holds" if source.is_dir() else "has beside it"
             raise PermissionError(
-                f"source '{folder}' holds {file.name}, a link out of the folders that this server may read while it "
+                f"source '{source}' {holds} {file.name}, a link out of the folders that this server may read while it "
                 f"listens on {args.listen}: put the file itself there."
             )
 

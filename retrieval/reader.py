@@ -209,5 +209,10 @@ def _source_file(path: Path, root: Path) -> SourceFile:
     )
 
 
+def words_beside(path: Path) -> tuple[Path, ...]:
+    """Return the files that may describe a picture, the one that is read first in front."""
+    return tuple(path.with_suffix(suffix) for suffix in (".json", ".txt"))
+
+
 def _sidecar(path: Path) -> Path | None:
-    return next((beside for suffix in (".json", ".txt") if (beside := path.with_suffix(suffix)).is_file()), None)
+    return next((beside for beside in words_beside(path) if beside.is_file()), None)

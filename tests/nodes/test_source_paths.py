@@ -56,6 +56,19 @@ def test_a_link_to_a_file_outside_is_refused_with_its_folder(sources: ModuleType
         sources.resolve_sources("mine")
 
 
+@pytest.mark.parametrize("suffix", [".json", ".txt"])
+def test_a_link_to_words_outside_is_refused_with_the_picture_beside_it(
+    sources: ModuleType, tmp_path: Path, suffix: str
+) -> None:
+    (tmp_path / "elsewhere" / "secret").write_text('{"caption": "secret"}')
+    (tmp_path / "input" / "mine.png").write_bytes(b"x")
+    (tmp_path / "input" / "other.txt").symlink_to(tmp_path / "elsewhere" / "secret")  # of another picture
+    assert sources.resolve_sources("mine.png") == [(tmp_path / "input" / "mine.png").resolve()]
+    (tmp_path / "input" / "mine").with_suffix(suffix).symlink_to(tmp_path / "elsewhere" / "secret")
+    with pytest.raises(PermissionError, match=rf"mine\.png' has beside it mine\{suffix}, a link out of the folders"):
+        sources.resolve_sources("mine.png")
+
+
 def test_to_check_sources_looks_through_no_folder(sources: ModuleType, tmp_path: Path) -> None:
     """ComfyUI checks inputs on its event loop, where everyone else waits."""
     for number in range(1500):
