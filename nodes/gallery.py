@@ -68,7 +68,7 @@ def open_store(name: str) -> "StyleStore":
     with _opening:
         made = file.stat().st_ino  # another one, when the folder was deleted and made anew
         if folder not in _stores or _stores[folder][0] != made:
-            _stores[folder] = made, StyleStore(folder)
+            _stores[folder] = made, StyleStore(folder, apart=True)
         _stores.move_to_end(folder)
         while len(_stores) > _OPEN:
             _stores.popitem(last=False)

@@ -123,7 +123,7 @@ def _store(name: str) -> "StyleStore":
     """A writer's own: to publish an index keeps whoever searches through the same object waiting."""
     from ..retrieval.store import StyleStore
 
-    return StyleStore(paths.knowledge_base_folder(name))
+    return StyleStore(paths.knowledge_base_folder(name), apart=True)
 
 
 def _count(name: str) -> int:

@@ -24,7 +24,7 @@ from ..retrieval.store import StyleStore
 from . import convert, hub, memory, paths
 from .requirements import RETRIEVAL, choose, require
 from .sockets import KnowledgeBase, StyleKB, StylePipelineSocket
-from .source_paths import resolve_sources
+from .source_paths import check_sources, resolve_sources
 
 if TYPE_CHECKING:
     from ..generation.pipeline import StylePipeline
@@ -110,14 +110,17 @@ class StyleKnowledgeBase(io.ComfyNode):
         update: str | None = None,
         caption_encoder: str | None = None,
     ) -> bool | str:
-        """Check name, sources and encoders before anything runs. Linked inputs arrive as None."""
+        """Check name, sources and encoders before anything runs, in no time: ComfyUI asks while others wait.
+
+        Linked inputs arrive as None.
+        """
         try:
             if update is not None:
                 choose("update", update, UPDATES)
             if name is not None:
                 paths.knowledge_base_folder(name)
             if sources is not None and update != "open":
-                _list_sources(sources)
+                check_sources(sources)
             if encoder is not None:
                 paths.find_model("encoder", encoder)
             if caption_encoder not in (None, _NONE):
@@ -157,7 +160,7 @@ class StyleKnowledgeBase(io.ComfyNode):
         found = [] if update == "open" else resolve_sources(sources)
         clip = _open_encoder(encoder)
         sentences = None if caption_encoder == _NONE else _open_caption_encoder(caption_encoder)
-        store = StyleStore(paths.knowledge_base_folder(name))
+        store = StyleStore(paths.knowledge_base_folder(name), apart=True)
         for picture, (caption, its_tags) in zip(pictures, described, strict=True):
             keep_picture(store, picture, caption, its_tags)
         mode = "open" if not found and not pictures and update == "sync" else update

@@ -191,8 +191,8 @@ def _error(status: int, error: Exception) -> web.Response:
 async def _picture(request: web.Request, kind: str, read: Callable[[str, str], tuple[bytes, str]]) -> web.Response:
     name, id = _name(request), guard.style_id(request.match_info["id"])
     tag = aiohttp.ETag(id + kind)
-    await _run(_READERS, lambda: gallery.find_record(gallery.open_store(name), id))
     if any(known.value in (tag.value, "*") for known in request.if_none_match or ()):
+        await _run(_READERS, lambda: gallery.find_record(gallery.open_store(name), id))
         response = web.Response(status=304)
     else:
         body, media = await _run(_READERS, read, name, id)

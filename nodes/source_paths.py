@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,24 @@ from comfy.cli_args import args
 
 from ..retrieval.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
 from ..retrieval.index import SETTINGS
+from ..retrieval.reader import check_source, words_beside
 from . import paths
+
+_SHORT_LIST = 50_000  # bytes of a list of URLs: some ten milliseconds
+
+
+def check_sources(text: str) -> None:
+    """Raise what `resolve_sources` would, as far as it takes no time.
+
+    Long lists are not read, and no folder is looked through.
+    """
+    for source in _resolve_lines(text):
+        if isinstance(source, str):
+            continue
+        if not _is_list(source):
+            check_source(source)
+        elif source.stat().st_size <= _SHORT_LIST:
+            _require_leave_to_fetch(read_url_list(source))
 
 
 def resolve_sources(text: str) -> list[Path | str]:
@@ -19,19 +37,34 @@ def resolve_sources(text: str) -> list[Path | str]:
     Relative paths lie in ComfyUI's input folder or in the pack. Raises FileNotFoundError, ValueError or PermissionError
     in one sentence.
     """
-    found = [_resolve_source(line.strip()) for line in text.splitlines() if line.strip()]
     sources: list[Path | str] = []
-    for source in found:
-        if isinstance(source, Path) and source.suffix.lower() == LIST_SUFFIX and source.is_file():
+    for source in _resolve_lines(text):
+        if isinstance(source, Path):
+            _refuse_links_out(source)
+        if isinstance(source, Path) and _is_list(source):
             sources += read_url_list(source)
         else:
             sources.append(source)
+    _require_leave_to_fetch(sources)
+    return sources
+
+
+def _resolve_lines(text: str) -> list[Path | str]:
+    sources = [_resolve_source(line.strip()) for line in text.splitlines() if line.strip()]
+    _require_leave_to_fetch(sources)
+    return sources
+
+
+def _is_list(source: Path) -> bool:
+    return source.suffix.lower() == LIST_SUFFIX and source.is_file()
+
+
+def _require_leave_to_fetch(sources: Sequence[Path | str]) -> None:
     if any(isinstance(source, str) for source in sources) and not _may_fetch():
         raise PermissionError(
             f"sources names URLs, and this server listens on {args.listen}: its owner can allow them by writing "
             f'"allow_urls": true into {SETTINGS} in {paths.system_user_directory()}.'
         )
-    return sources
 
 
 def _resolve_source(line: str) -> Path | str:
@@ -51,17 +84,18 @@ def _resolve_source(line: str) -> Path | str:
             f"source '{line}' lies outside ComfyUI's folders and the pack's styles, and this server listens on "
             f"{args.listen}: copy it into the input folder, or let the owner list it as allow_folders in {SETTINGS}."
         )
-    _refuse_links_out(path)
     return path
 
 
-def _refuse_links_out(folder: Path) -> None:
+def _refuse_links_out(source: Path) -> None:
+    """Raise PermissionError for a link in a folder, or for one with a picture's words beside it, that leads out."""
     if _listens_on_loopback():
         return
-    for file in folder.rglob("*"):
+    for file in source.rglob("*") if source.is_dir() else words_beside(source):
         if file.is_symlink() and file.is_file() and not may_read(file.resolve()):
+            holds = "holds" if source.is_dir() else "has beside it"
             raise PermissionError(
-                f"source '{folder}' holds {file.name}, a link out of the folders that this server may read while it "
+                f"source '{source}' {holds} {file.name}, a link out of the folders that this server may read while it "
                 f"listens on {args.listen}: put the file itself there."
             )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -106,14 +107,21 @@ def read_choice(file: Path, name: str) -> EngineChoice:
         raise ValueError(f"{file}, engine of knowledge base '{name}': {error}") from error
 
 
-def open_index(choice: EngineChoice, folder: Path, collection: str) -> StyleIndex:
-    """Open the engine. folder: for one that keeps its data in ours. collection: its name in one that is shared."""
+def open_index(choice: EngineChoice, folder: Path, collection: str, apart: bool = False) -> StyleIndex:
+    """Open the engine. folder: for one that keeps its data in ours. collection: its name in one that is shared.
+
+    apart: in a process of its own, where the engine would keep this one's other threads waiting.
+    """
     module, package = _NEEDS[choice.engine]
     if importlib.util.find_spec(module) is None:
         raise ImportError(
             f"engine {choice.engine} needs the package {module}, which is not installed: run `python -m pip install "
             f"{package}` and restart, or choose another engine in {SETTINGS}."
         )
+    if choice.engine == "chroma" and apart and sys.executable:  # none in a program that Python is only a part of
+        from .engines.apart import ApartIndex
+
+        return ApartIndex(choice, folder, collection)
     if choice.engine in ("chroma", "chroma-server"):
         from .engines.chroma import ChromaIndex
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ MAX_SIDECAR = 1_000_000  # bytes of a .json beside a picture; a larger one is so
 _DAMAGED = (  # what Pillow's decoders raise on files that are cut off or made up
     OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, struct.error, zlib.error,
 )  # fmt: skip
+_LOOKED = 1000  # entries of a folder: some milliseconds
 SKIP_MARKER = ".nomedia"  # a folder that holds a file of this name is not looked into, as on Android
 
 
@@ -34,22 +36,30 @@ def find_pictures(sources: Iterable[Path]) -> Iterator[SourceFile]:
     seen: set[Path] = set()
     for source in sources:
         files = list(_walk(source)) if source.is_dir() else [source]
-        if not source.exists():
-            raise FileNotFoundError(f"source {source} does not exist: correct the path in sources.")
-        if source.is_dir() and not files:
-            raise ValueError(
-                f"source folder {source} holds no picture ({', '.join(sorted(SUFFIXES))}): add some or name another "
-                f"folder."
-            )
-        if source.is_file() and source.suffix.lower() not in SUFFIXES | {PACK_SUFFIX}:
-            raise ValueError(
-                f"source {source.name} is not a picture file: name a folder, a {PACK_SUFFIX}, or one of "
-                f"{', '.join(sorted(SUFFIXES))}."
-            )
+        _require_pictures(source, bool(files))
         for file in files:
             if file not in seen:
                 seen.add(file)
                 yield _source_file(file, source if source.is_dir() else file.parent)
+
+
+def check_source(source: Path) -> None:
+    """Raise what `find_pictures` would, as far as a short look tells: large folders pass."""
+    _require_pictures(source, not source.is_dir() or _may_hold_pictures(source))
+
+
+def _require_pictures(source: Path, holds: bool) -> None:
+    if not source.exists():
+        raise FileNotFoundError(f"source {source} does not exist: correct the path in sources.")
+    if source.is_dir() and not holds:
+        raise ValueError(
+            f"source folder {source} holds no picture ({', '.join(sorted(SUFFIXES))}): add some or name another folder."
+        )
+    if source.is_file() and source.suffix.lower() not in SUFFIXES | {PACK_SUFFIX}:
+        raise ValueError(
+            f"source {source.name} is not a picture file: name a folder, a {PACK_SUFFIX}, or one of "
+            f"{', '.join(sorted(SUFFIXES))}."
+        )
 
 
 def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pixels: None) -> Image.Image:
@@ -176,6 +186,20 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield entry
 
 
+def _may_hold_pictures(folder: Path) -> bool:
+    """Look at a few entries, in no order: whether there is a picture, or more than those."""
+    looked, folders = 0, [folder]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                looked += 1
+                if looked > _LOOKED or Path(entry.name).suffix.lower() in SUFFIXES:
+                    return True
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+    return False
+
+
 def _source_file(path: Path, root: Path) -> SourceFile:
     status = path.stat()
     sidecar = _sidecar(path)
@@ -185,5 +209,10 @@ def _source_file(path: Path, root: Path) -> SourceFile:
     )
 
 
+def words_beside(path: Path) -> tuple[Path, ...]:
+    """Return the files that may describe a picture, the one that is read first in front."""
+    return tuple(path.with_suffix(suffix) for suffix in (".json", ".txt"))
+
+
 def _sidecar(path: Path) -> Path | None:
-    return next((beside for suffix in (".json", ".txt") if (beside := path.with_suffix(suffix)).is_file()), None)
+    return next((beside for beside in words_beside(path) if beside.is_file()), None)

@@ -27,9 +27,8 @@ FOLDER = "index"
 _ENGINE = "engine"
 _FORM = 2  # of a snapshot's files, which `Segment.save` writes: one of another form is made anew
 _PAGE = 500
-# Vectors that an engine is given at once. Between two such steps an interrupt is heard, and other threads have a turn:
-# Chroma's core keeps Python's lock for all of one, 0.4 s for 400 and 1.5 s for 2000 on two cores; by 100 each it takes
-# twice as long in all.
+# Vectors that an engine is given at once. Between two such steps an interrupt is heard, and searches have a turn:
+# Chroma takes 0.4 s for 400 and 1.5 s for 2000 on two cores; by 100 each it takes twice as long in all.
 _STEP = 400
 _STALE = 0.02  # of the rows: so many changes are searched one by one before the next snapshot is made
 _SAMPLE = 16  # rows that must find themselves at opening
@@ -42,17 +41,18 @@ log = logging.getLogger("style_pack.retrieval")
 
 @dataclass(frozen=True)
 class Place:
-    """A knowledge base's database, its folder, and the engine chosen for it."""
+    """A knowledge base's database, its folder, the engine chosen for it, and whether that runs apart: `open_index`."""
 
     database: Database
     folder: Path
     choice: EngineChoice
+    apart: bool = False
 
     def snapshot(self, number: int) -> Path:
         return self.folder / FOLDER / str(number)
 
     def index(self, number: int, collection: str) -> StyleIndex:
-        return open_index(self.choice, self.snapshot(number) / _ENGINE, collection)
+        return open_index(self.choice, self.snapshot(number) / _ENGINE, collection, self.apart)
 
 
 def open_view(place: Place, meta: dict[str, Any]) -> View:

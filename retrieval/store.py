@@ -34,16 +34,18 @@ class StyleStore:
     """A folder that holds one knowledge base. Opening makes the folder and an empty database.
 
     One process at a time writes, inside `writing`; any number read, and see what was committed at their next look.
-    wait: seconds for another writer to end.
+    wait: seconds for another writer to end. apart: run a vector engine that keeps other threads waiting in a process of
+    its own.
     """
 
-    def __init__(self, folder: Path, wait: float = _WAIT) -> None:
+    def __init__(self, folder: Path, wait: float = _WAIT, apart: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.name = folder.name
         self._wait = wait
         self._database = Database(folder / FILE)
-        self._place = Place(self._database, folder, read_choice(folder.parent / SETTINGS, folder.name))
+        choice = read_choice(folder.parent / SETTINGS, folder.name)
+        self._place = Place(self._database, folder, choice, apart)
         self._writer = FileLock(folder / _LOCK, thread_local=False)
         self._busy = threading.RLock()
         self._view = View()

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from style_pack.retrieval.reader import find_pictures
 
 Nodes = dict[str, type]
 
@@ -53,3 +54,25 @@ def test_a_link_to_a_file_outside_is_refused_with_its_folder(sources: ModuleType
     (tmp_path / "input" / "mine" / "link.png").symlink_to(tmp_path / "elsewhere" / "secret.png")
     with pytest.raises(PermissionError, match=r"holds link\.png, a link out of the folders"):
         sources.resolve_sources("mine")
+
+
+@pytest.mark.parametrize("suffix", [".json", ".txt"])
+def test_a_link_to_words_outside_is_refused_with_the_picture_beside_it(
+    sources: ModuleType, tmp_path: Path, suffix: str
+) -> None:
+    (tmp_path / "elsewhere" / "secret").write_text('{"caption": "secret"}')
+    (tmp_path / "input" / "mine.png").write_bytes(b"x")
+    (tmp_path / "input" / "other.txt").symlink_to(tmp_path / "elsewhere" / "secret")  # of another picture
+    assert sources.resolve_sources("mine.png") == [(tmp_path / "input" / "mine.png").resolve()]
+    (tmp_path / "input" / "mine").with_suffix(suffix).symlink_to(tmp_path / "elsewhere" / "secret")
+    with pytest.raises(PermissionError, match=rf"mine\.png' has beside it mine\{suffix}, a link out of the folders"):
+        sources.resolve_sources("mine.png")
+
+
+def test_to_check_sources_looks_through_no_folder(sources: ModuleType, tmp_path: Path) -> None:
+    """ComfyUI checks inputs on its event loop, where everyone else waits."""
+    for number in range(1500):
+        (tmp_path / "input" / f"{number}.md").touch()
+    sources.check_sources("../input")
+    with pytest.raises(ValueError, match="holds no picture"):
+        list(find_pictures([tmp_path / "input"]))

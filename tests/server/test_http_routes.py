@@ -223,8 +223,9 @@ def test_openapi_names_every_route_and_the_packs_version(comfy_server: ComfyServ
 def test_searches_during_an_ingest_hold_up_no_other_route(comfy_server: ComfyServer) -> None:
     """A search every 50 ms. What any route waits for is the event loop: the probe tells how late that was, at most.
 
-    It leaves out the time that other programs took from the machine, see tests/server/probe, and the first ingest and
-    search of a server, which import what they need.
+    It leaves out the time that other programs took from the machine and in which ComfyUI collects the garbage of the
+    workflows of earlier tests, see tests/server/probe, and the first ingest and search of a server, which import what
+    they need.
     """
     add(comfy_server, "busy", range(100, 190))
     assert len(call(comfy_server, "GET", "busy/search?q=a+harbour&top_k=4").json["matches"]) == 4

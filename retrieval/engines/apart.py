@@ -1,0 +1,140 @@
+"""Embedded Chroma in a process of its own, for a program that has others waiting, as a web server has.
+
+Chroma's core keeps Python's lock while it opens a folder (0.1 to 0.4 s) and while it takes vectors in (0.4 s for 400 on
+two cores), and no other thread of its process runs until then. Knows none of Chroma's own calls.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..index import EngineChoice
+
+_PROGRAM = Path(__file__).with_name("apart_process.py")
+
+Json = dict[str, Any]
+
+
+def send(stream: IO[bytes], told: Json, arrays: Sequence[np.ndarray] = ()) -> None:
+    """Write a line of JSON, then the arrays' bytes."""
+    kinds = [(array.dtype.str, array.shape) for array in arrays]
+    stream.write(json.dumps(told | {"arrays": kinds}).encode() + b"\n")
+    for array in arrays:
+        stream.write(array.tobytes())
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> tuple[Json, list[np.ndarray]] | None:
+    """Return what `send` wrote at the other end; None when that has ended."""
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        return None
+    told = json.loads(line)
+    arrays = []
+    for kind, shape in told.pop("arrays"):
+        size = np.dtype(kind).itemsize * int(np.prod(shape))
+        data = stream.read(size)
+        if len(data) < size:
+            return None
+        arrays.append(np.frombuffer(data, dtype=kind).reshape(shape))
+    return told, arrays
+
+
+class _Process:
+    """The other process, and one question to it at a time. It ends with this one, however this one ends."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.left: deque[int] = deque()  # indexes that nobody has any more
+        self._turn = threading.Lock()
+        self._opened = 0
+        windowless = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+        self._program = subprocess.Popen(
+            [sys.executable, str(_PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, creationflags=windowless
+        )
+
+    @property
+    def is_running(self) -> bool:
+        return self.owner == os.getpid() and self._program.poll() is None
+
+    def open(self, choice: EngineChoice, folder: Path, collection: str) -> int:
+        """Return the number of the index that was opened."""
+        with self._turn:
+            self._opened += 1
+            number = self._opened
+        self.ask("open", number, choice=asdict(choice), folder=str(folder), collection=collection)
+        return number
+
+    def ask(self, call: str, number: int, *arrays: np.ndarray, **told: Any) -> list[np.ndarray]:
+        assert self._program.stdin is not None and self._program.stdout is not None
+        with self._turn:
+            left = [self.left.popleft() for _ in range(len(self.left))]
+            try:
+                send(self._program.stdin, told | {"call": call, "index": number, "left": left}, arrays)
+                answer = receive(self._program.stdout)
+            except OSError:  # a pipe that is broken or closed
+                answer = None
+        if answer is None:
+            code = self._program.wait()
+            raise ConnectionError(f"the process that Chroma runs in has ended (exit code {code}): run it again.")
+        if "error" in answer[0]:
+            raise RuntimeError(f"Chroma says: {answer[0]['error']}")
+        return answer[1]
+
+
+_starting = threading.Lock()
+_running: list[_Process] = []  # the last that was started
+
+
+def _process() -> _Process:
+    with _starting:
+        if not _running or not _running[-1].is_running:
+            _running[:] = [_Process()]
+        return _running[-1]
+
+
+class ApartIndex:
+    """A `StyleIndex`. What is opened is opened again when the other process has ended meanwhile."""
+
+    def __init__(self, choice: EngineChoice, folder: Path, collection: str) -> None:
+        self._place = choice, folder, collection
+        self._process = _process()
+        self._number = self._process.open(*self._place)
+        # Python may collect this object in the middle of a question, so it can only leave a word.
+        self._leave = weakref.finalize(self, self._process.left.append, self._number)
+
+    def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
+        self._ask("add", keys, vectors)
+
+    def remove(self, keys: np.ndarray) -> None:
+        self._ask("remove", keys)
+
+    def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
+        return self._ask("nearest", vectors, count=count)
+
+    def clear(self, keys: np.ndarray) -> None:
+        self._ask("clear", keys)
+
+    def close(self) -> None:
+        if self._leave.detach() and self._process.is_running:
+            self._process.ask("close", self._number)
+
+    def _ask(self, call: str, *arrays: np.ndarray, **told: Any) -> list[np.ndarray]:
+        if not self._process.is_running:
+            self._leave.detach()
+            self._process = _process()
+            self._number = self._process.open(*self._place)
+            self._leave = weakref.finalize(self, self._process.left.append, self._number)
+        return self._process.ask(call, self._number, *arrays, **told)

@@ -1,0 +1,90 @@
+"""Chroma in a process of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from style_pack.retrieval.engines.apart import ApartIndex
+from style_pack.retrieval.engines.chroma import ChromaIndex
+from style_pack.retrieval.index import EngineChoice, open_index
+
+KEYS, VECTORS = np.arange(1, 41, dtype=np.int64), np.eye(40, dtype=np.float32)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> ApartIndex:
+    found = open_index(EngineChoice(), tmp_path / "engine", "apart", apart=True)
+    assert isinstance(found, ApartIndex)
+    return found
+
+
+def nearest(index: ApartIndex | ChromaIndex) -> list[int]:
+    return [int(keys[0]) for keys in index.nearest(VECTORS[:3], 1)]
+
+
+def program(index: ApartIndex) -> subprocess.Popen[bytes]:
+    return index._process._program
+
+
+def test_it_does_what_chroma_does_here(index: ApartIndex, tmp_path: Path) -> None:
+    index.add(KEYS, VECTORS)
+    assert nearest(index) == [1, 2, 3]
+    index.remove(KEYS[:1])
+    index.close()
+    here = ChromaIndex(EngineChoice(), tmp_path / "engine", "apart")
+    assert nearest(here)[1:] == [2, 3]
+    assert len(here.nearest(VECTORS[:1], 99)[0]) == 39
+    here.close()
+
+
+def test_two_indexes_share_the_process_and_keep_apart(index: ApartIndex, tmp_path: Path) -> None:
+    other = ApartIndex(EngineChoice(), tmp_path / "other", "apart")
+    assert program(index).pid == program(other).pid != os.getpid()
+    other.add(KEYS + 100, VECTORS)
+    index.add(KEYS, VECTORS)
+    assert (nearest(index), nearest(other)) == ([1, 2, 3], [101, 102, 103])
+    del other  # which nobody closed
+    assert nearest(index) == [1, 2, 3]
+
+
+def test_what_chroma_refuses_is_said_and_the_process_lives_on(index: ApartIndex) -> None:
+    index.add(KEYS, VECTORS)
+    with pytest.raises(RuntimeError, match="Chroma says: .*dimension of 40, got 7"):
+        index.add(KEYS + 40, VECTORS[:, :7])
+    assert nearest(index) == [1, 2, 3]
+
+
+def test_a_process_that_was_killed_is_named_and_the_next_call_has_another(index: ApartIndex) -> None:
+    index.add(KEYS, VECTORS)
+    killed, process = program(index), index._process
+    killed.kill()
+    with pytest.raises(
+        ConnectionError, match=r"the process that Chroma runs in has ended \(exit code -9\): run it again\."
+    ):
+        process.ask("nearest", 1, VECTORS[:1], count=1)
+    assert nearest(index) == [1, 2, 3]
+    assert program(index).pid != killed.pid
+
+
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    told = (
+        "import sys, types; sys.modules['style_rag'] = types.ModuleType('style_rag');"
+        "sys.modules['style_rag'].__path__ = [sys.argv[1]];"
+        "from style_rag.retrieval.index import EngineChoice, open_index; from pathlib import Path;"
+        "index = open_index(EngineChoice(), Path(sys.argv[2]), 'apart', apart=True);"
+        "print(index._process._program.pid, flush=True); sys.stdin.read()"
+    )
+    arguments = [sys.executable, "-c", told, str(Path(__file__).parents[2]), str(tmp_path / "engine")]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        os.kill(child, 0)
+        parent.kill()
+    until = time.monotonic() + 20
+    while Path(f"/proc/{child}").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < until, "it is still there"
+        time.sleep(0.1)
