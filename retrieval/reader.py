@@ -1,7 +1,9 @@
 """Finds pictures and opens them: decoding, orientation, transparency, captions beside them. Knows no vectors."""
 
+import errno
 import hashlib
 import json
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -25,18 +27,22 @@ _DAMAGED = (  # what Pillow's decoders raise on files that are cut off or made u
 )  # fmt: skip
 SKIP_MARKER = ".nomedia"  # a folder that holds a file of this name is not looked into, as on Android
 
+OnSkipped = Callable[[Path, OSError], None]
 
-def find_pictures(sources: Iterable[Path]) -> Iterator[SourceFile]:
+
+def find_pictures(sources: Iterable[Path], on_skipped: OnSkipped = lambda path, error: None) -> Iterator[SourceFile]:
     """Yield the picture files in folders (recursive, sorted) and the files and packs named, each once.
 
+    on_skipped(path, error): told of each folder and file below the sources that could not be looked at.
     Raises FileNotFoundError or ValueError for a source that is missing, holds no picture, or is no picture.
     """
     seen: set[Path] = set()
     for source in sources:
-        files = list(_walk(source)) if source.is_dir() else [source]
+        skipped: list[tuple[Path, OSError]] = []
+        files = list(_walk(source, skipped)) if source.is_dir() else [source]
         if not source.exists():
             raise FileNotFoundError(f"source {source} does not exist: correct the path in sources.")
-        if source.is_dir() and not files:
+        if source.is_dir() and not files and not skipped:
             raise ValueError(
                 f"source folder {source} holds no picture ({', '.join(sorted(SUFFIXES))}): add some or name another "
                 f"folder."
@@ -46,10 +52,18 @@ def find_pictures(sources: Iterable[Path]) -> Iterator[SourceFile]:
                 f"source {source.name} is not a picture file: name a folder, a {PACK_SUFFIX}, or one of "
                 f"{', '.join(sorted(SUFFIXES))}."
             )
+        root = source if source.is_dir() else source.parent
         for file in files:
             if file not in seen:
                 seen.add(file)
-                yield _source_file(file, source if source.is_dir() else file.parent)
+                try:
+                    found = _source_file(file, root)
+                except OSError as error:
+                    skipped.append((file, error))
+                else:
+                    yield found
+        for path, error in skipped:
+            on_skipped(path, error)
 
 
 def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pixels: None) -> Image.Image:
@@ -67,8 +81,8 @@ def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pix
                 before_decoding(pixels)
                 image.load()
                 return to_rgb(ImageOps.exif_transpose(image))
-    except FileNotFoundError:
-        raise ValueError("the file is gone") from None
+    except (FileNotFoundError, PermissionError) as error:
+        raise ValueError(why_not_read(error)) from None
     except UnidentifiedImageError:
         if path.suffix.lower() == ".avif" and ".avif" not in Image.registered_extensions():
             raise ValueError("AVIF needs Pillow 11.3 or newer: run `python -m pip install -U pillow`") from None
@@ -163,17 +177,38 @@ def _read_json(sidecar: Path) -> tuple[str, list[str], str]:
     return str(found.get("caption") or ""), tags, str(found.get("license") or found.get("licence") or "")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    if (folder / SKIP_MARKER).exists():
+def why_not_read(error: OSError) -> str:
+    """Return the reason for a report."""
+    return "the file is gone" if error.errno == errno.ENOENT else f"it can't be read: {error.strerror or error}"
+
+
+def _walk(folder: Path, skipped: list[tuple[Path, OSError]]) -> Iterator[Path]:
+    """Yield the picture files below a folder; what can't be looked at goes into `skipped`, with the reason."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        skipped.append((folder, error))
         return
-    for entry in sorted(folder.iterdir()):
+    if any(entry.name == SKIP_MARKER for entry in entries):
+        return
+    for entry in entries:
+        path = folder / entry.name
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError as error:
+            skipped.append((path, error))
+            continue
+        if is_folder:
             if not entry.is_symlink():  # a link can lead out of the folder, or round in a circle
-                yield from _walk(entry)
-        elif entry.suffix.lower() in SUFFIXES and entry.is_file():
-            yield entry
+                yield from _walk(path, skipped)
+        elif path.suffix.lower() in SUFFIXES:
+            if is_file:
+                yield path
+            else:
+                skipped.append((path, FileNotFoundError(errno.ENOENT, "no file")))
 
 
 def _source_file(path: Path, root: Path) -> SourceFile:

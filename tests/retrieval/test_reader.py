@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,14 @@ import pytest
 from fakes import paint
 from PIL import Image, PngImagePlugin
 from style_pack.retrieval import reader
-from style_pack.retrieval.reader import SKIP_MARKER, content_id, find_pictures, open_picture, read_description
+from style_pack.retrieval.reader import (
+    SKIP_MARKER,
+    content_id,
+    find_pictures,
+    open_picture,
+    read_description,
+    why_not_read,
+)
 
 
 def names(*sources: Path) -> list[str]:
@@ -292,3 +300,21 @@ def test_a_json_of_nulls_or_without_end_is_no_accident(tmp_path: Path) -> None:
     picture.with_suffix(".json").write_text("[" * 100_000)
     with pytest.raises(ValueError, match=r"its a\.json is not valid JSON"):
         read_description(picture)
+
+
+def test_a_link_to_nothing_and_a_pipe_are_named_and_not_opened(folder: Path) -> None:
+    (folder / "cool" / "dangling.png").symlink_to(folder / "gone.png")
+    os.mkfifo(folder / "cool" / "pipe.png")
+    skipped: dict[Path, OSError] = {}
+    found = [file.name for file in find_pictures([folder / "cool"], skipped.__setitem__)]
+    assert found == ["blue", "teal"]
+    assert [path.name for path in skipped] == ["dangling.png", "pipe.png"]
+
+
+def test_a_file_that_vanishes_after_it_was_listed_is_named_and_the_rest_is_found(folder: Path) -> None:
+    skipped: dict[Path, OSError] = {}
+    walk = find_pictures([folder / "cool", folder / "warm"], skipped.__setitem__)
+    next(walk)
+    (folder / "cool" / "teal.png").unlink()
+    assert [file.name for file in walk] == ["orange", "red"]
+    assert [(path.name, why_not_read(error)) for path, error in skipped.items()] == [("teal.png", "the file is gone")]
