@@ -144,11 +144,11 @@ def keep_encodings(
     One whose file is gone, or shows another picture since the last sync, is left out. encoder: the id of what encodes.
     encode: n RGB pictures to an array of n rows.
     """
-    missing = [record for record in store.records().values() if store.encoding(encoder, record.id) is None]
+    missing = [record for record in store.records().values() if store.encodings.read(encoder, record.id) is None]
     kept = 0
     for done, record in enumerate(missing, 1):
         if image := _shown_now(record):
-            store.keep_encoding(encoder, record.id, encode([image])[0])
+            store.encodings.keep(encoder, record.id, encode([image])[0])
             kept += 1
         on_progress(done, len(missing))
     return kept

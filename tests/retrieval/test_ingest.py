@@ -227,20 +227,20 @@ def test_another_encoders_view_is_stored_once_and_goes_with_the_picture(
     assert keep_encodings(filled, "other", other.encode_images) == 5
     assert keep_encodings(filled, "other", other.encode_images) == 0
     records = {record.name: record for record in filled.records().values()}
-    kept = filled.encoding("other", records["warm/red"].id)
+    kept = filled.encodings.read("other", records["warm/red"].id)
     assert kept is not None
     assert kept.tolist() == encoder.encode_images([Image.new("RGB", (16, 16), "red")])[0].tolist()
-    assert filled.encoding("another", records["warm/red"].id) is None
+    assert filled.encodings.read("another", records["warm/red"].id) is None
     (folder / "warm" / "red.png").unlink()
     counts(filled, encoder, [folder])
-    assert filled.encoding("other", records["warm/red"].id) is None
+    assert filled.encodings.read("other", records["warm/red"].id) is None
 
 
 def test_a_file_that_is_gone_or_shows_another_picture_gives_no_encoding(filled: StyleStore, folder: Path) -> None:
     paint(folder / "warm" / "red.png", "green")
     (folder / "cool" / "blue.png").unlink()
     assert keep_encodings(filled, "other", ColourEncoder().encode_images) == 3
-    without = [record.name for id, record in filled.records().items() if filled.encoding("other", id) is None]
+    without = [record.name for id, record in filled.records().items() if filled.encodings.read("other", id) is None]
     assert sorted(without) == ["cool/blue", "warm/red"]
 
 
