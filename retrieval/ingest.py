@@ -16,7 +16,7 @@ from .encoder import StyleEncoder
 from .fetch import LIST_SUFFIX, check_url, is_url, read_url_list
 from .origin import same_weights
 from .own_pictures import PICTURES, fetch_all, forget_files, no_longer_named
-from .reader import PACK_SUFFIX, SUFFIXES, content_id, find_pictures, open_picture, why_not_read
+from .reader import PACK_SUFFIX, SUFFIXES, content_id, find_pictures, open_picture, to_unicode, why_not_read
 from .records import IngestReport, StyleRecord
 from .store import StyleStore
 from .sync import Progress, Readings, SyncRun, read_here
@@ -99,7 +99,7 @@ def _update(
     ]
     skipped: dict[Path, OSError] = {}
     files = list(find_pictures([*(source for source in named if source not in packs), *kept], skipped.__setitem__))
-    report.failed += [{"file": str(path), "reason": why_not_read(error)} for path, error in skipped.items()]
+    report.failed += [{"file": to_unicode(str(path)), "reason": why_not_read(error)} for path, error in skipped.items()]
     dropped = set() if update == "add" else no_longer_named(store, files, fetched)
     files = [file for file in files if file not in dropped]
     if not files:

@@ -18,6 +18,8 @@ from .records import SourceFile
 _HEIC = {".heic", ".heif"}
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"} | _HEIC
 PACK_SUFFIX = ".stylepack"  # a knowledge base in one file, see `stylepack`
+# Pillow's names of what is in such files. It would open others under any name, and start Ghostscript for some of them.
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "HEIF")
 MAX_PIXELS = 100_000_000  # 300 MB once decoded; a larger picture is refused before it is decoded
 MAX_CAPTION = 2000  # characters; some 400 words, more than any encoder was trained to read
 MAX_TAGS, MAX_TAG = 64, 64  # of a picture; characters of each
@@ -75,7 +77,7 @@ def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pix
     if path.suffix.lower() in _HEIC:
         _register_heic()
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_known_formats()) as image:
             pixels = image.width * image.height
             if pixels <= MAX_PIXELS:
                 before_decoding(pixels)
@@ -92,6 +94,11 @@ def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pix
     except _DAMAGED as error:
         raise ValueError(f"it is damaged: {error}") from error
     raise ValueError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS:,} allowed")
+
+
+def _known_formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -147,8 +154,13 @@ def read_description(path: Path) -> tuple[str, tuple[str, ...], str]:
             caption, tags, licence = text.read(MAX_CAPTION + 1), [], ""
     else:
         caption, tags, licence = read_png_text(path) if path.suffix.lower() == ".png" else ("", [], "")
-    clean = dict.fromkeys(tag.strip().lower()[:MAX_TAG] for tag in [path.parent.name, *tags] if tag.strip())
-    return caption.strip()[:MAX_CAPTION], tuple(clean)[:MAX_TAGS], licence.strip()[:MAX_TAG]
+    clean = dict.fromkeys(to_unicode(tag).strip().lower()[:MAX_TAG] for tag in [path.parent.name, *tags] if tag.strip())
+    return to_unicode(caption).strip()[:MAX_CAPTION], tuple(clean)[:MAX_TAGS], to_unicode(licence).strip()[:MAX_TAG]
+
+
+def to_unicode(text: str) -> str:
+    """Return a text that can be stored: halves of surrogate pairs, which JSON can spell alone, become `?`."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def read_source(path: Path) -> str:
@@ -161,7 +173,7 @@ def read_source(path: Path) -> str:
     except (ValueError, RecursionError):
         return ""
     source = found.get("source") if isinstance(found, dict) else None
-    return source[:MAX_CAPTION] if isinstance(source, str) else ""
+    return to_unicode(source[:MAX_CAPTION]) if isinstance(source, str) else ""
 
 
 def _read_json(sidecar: Path) -> tuple[str, list[str], str]:
@@ -212,6 +224,8 @@ def _walk(folder: Path, skipped: list[tuple[Path, OSError]]) -> Iterator[Path]:
 
 
 def _source_file(path: Path, root: Path) -> SourceFile:
+    if to_unicode(str(path)) != str(path):  # Linux takes any bytes for a name; a knowledge base stores text
+        raise OSError(errno.EILSEQ, "its name or its folder's is not valid Unicode, rename it")
     status = path.stat()
     sidecar = _sidecar(path)
     modified = sidecar.stat().st_mtime_ns if sidecar else 0
