@@ -13,16 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .command_line_encoders import COMFYUI, DEFAULT, MODELS, open_caption_encoder, open_encoder
+
 if TYPE_CHECKING:
     from .retrieval.encoder import StyleEncoder
     from .retrieval.sentences import SentenceEncoder
     from .retrieval.store import StyleStore
     from .retrieval.sync import Readings
 
-PACK = Path(__file__).resolve().parent
-BUNDLED = {"bundled/clip-tiny": PACK / "models" / "clip-tiny"}
-# Where a pack in ComfyUI's custom_nodes has its knowledge bases.
-DEFAULT_ROOT = PACK.parents[1] / "user" / "__style_rag"
+DEFAULT_ROOT = COMFYUI / "user" / "__style_rag"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,10 +46,14 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="answer with one JSON value")
     shared.add_argument("--wait", type=float, default=60, help="seconds for another writer to end (%(default)s)")
     encoding = argparse.ArgumentParser(add_help=False)
-    encoding.add_argument("--encoder", help="folder or file of the CLIP model; default: the bundled one")
     encoding.add_argument(
-        "--caption-encoder", type=Path, help="Sentence-BERT folder: captions, too, then find pictures"
+        "--encoder",
+        default=DEFAULT,
+        help="as the node lists it, below the models folder, or a path: a folder or file of CLIP, SigLIP or DINOv2, in "
+        "fp32, fp16 or bf16 (%(default)s)",
     )
+    encoding.add_argument("--caption-encoder", help="Sentence-BERT folder, likewise: captions, too, then find pictures")
+    encoding.add_argument("--models", type=Path, default=MODELS, help="ComfyUI's models folder (%(default)s)")
     encoding.add_argument("--device", default="cpu", help="torch device that it computes on (%(default)s)")
     parser = argparse.ArgumentParser(prog="style-rag", description="Knowledge bases of style pictures.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -74,7 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("prompt")
     search.add_argument("--strategy", choices=("hybrid", "semantic", "keyword", "image"), default="hybrid")
     search.add_argument("--top-k", type=int, default=4)
-    search.add_argument("--min-score", type=float, default=0.0)
+    search.add_argument("--min-score", type=float, default=0.0, help="0 to 1; below it nothing matches (%(default)s)")
+    search.add_argument("--diversity", type=float, default=0.0, help="0 to 1: how little matches look alike")
+    search.add_argument("--avoid", default="", help="words for what the style must not be")
     search.add_argument("--filter", default="", help="such as 'tag:ukiyo-e date:>=2024 -size:<512'")
     search.add_argument("--image", type=Path, help="a picture whose look is wanted")
     listing = add("list", run_list, _show_records, "List what is stored.")
@@ -115,9 +120,8 @@ def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
     from .retrieval.search import StyleQuery, search
 
     image = open_picture(options.image) if options.image else None
-    query = StyleQuery(
-        options.prompt, options.strategy, options.top_k, options.min_score, filter=options.filter, image=image
-    )
+    ranked = (options.strategy, options.top_k, options.min_score, options.diversity)
+    query = StyleQuery(options.prompt, *ranked, filter=options.filter, image=image, avoid=options.avoid)
     captions = _open_caption_encoder(options)
     return search(_open_store(options), _open_encoder(options), query, captions).explain()
 
@@ -183,25 +187,12 @@ def _open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
 
 
 def _open_encoder(options: argparse.Namespace) -> StyleEncoder:
-    from transformers.utils import logging
-
-    from .retrieval.encoder import StyleEncoder
-
-    logging.disable_progress_bar()  # of loading weights; ours shows the pictures
-    name = options.encoder or "bundled/clip-tiny"
-    path = BUNDLED.get(name, Path(name))
-    if not path.exists():
-        raise FileNotFoundError(f"encoder {name} does not exist: give the folder or file of a CLIP model.")
-    return StyleEncoder(name, path, BUNDLED["bundled/clip-tiny"], lambda model: model.to(options.device).device)
+    return open_encoder(options.encoder, options.models, options.device)
 
 
 def _open_caption_encoder(options: argparse.Namespace) -> SentenceEncoder | None:
-    from .retrieval.sentences import SentenceEncoder
-
-    path = options.caption_encoder
-    if path and not path.is_dir():
-        raise FileNotFoundError(f"caption encoder {path} does not exist: give the folder of a Sentence-BERT model.")
-    return SentenceEncoder(path.name, path, lambda model: model.to(options.device).device) if path else None
+    name = options.caption_encoder
+    return open_caption_encoder(name, options.models, options.device) if name else None
 
 
 def _ray_readings(encoder: StyleEncoder, options: argparse.Namespace) -> Readings:

@@ -91,9 +91,14 @@ def _read_safetensors_header(path: Path) -> Shapes:
             raise ValueError(f"{path.name} is damaged or not a safetensors file: download it again.")
         try:
             header = json.loads(stream.read(length))
-        except ValueError as error:
+            tensors = {key: value for key, value in header.items() if key != "__metadata__"}
+            end = max((value["data_offsets"][1] for value in tensors.values()), default=0)
+            shapes = {key: tuple(value["shape"]) for key, value in tensors.items()}
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"{path.name} is damaged or not a safetensors file: download it again.") from error
-    return {key: tuple(value["shape"]) for key, value in header.items() if key != "__metadata__"}
+    if (size := path.stat().st_size) < 8 + length + end:
+        raise ValueError(f"{path.name} is cut off, at {size:,} of {8 + length + end:,} bytes: download it again.")
+    return shapes
 
 
 def _load_pickle(path: Path, device: str) -> dict[str, Any]:
@@ -108,7 +113,7 @@ def _load_pickle(path: Path, device: str) -> dict[str, Any]:
             f"{path.name} holds more than tensors and is not opened, for it could run code: "
             "use the .safetensors version of it."
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except (RuntimeError, EOFError, OSError, LookupError, ValueError) as error:
         raise ValueError(f"{path.name} is damaged or not a PyTorch weights file: download it again.") from error
     if not isinstance(tree, dict):
         raise ValueError(f"{path.name} holds a {type(tree).__name__}, not a table of tensors.")
@@ -254,4 +259,10 @@ def _identify_encoder_folder(path: Path, config: dict[str, Any]) -> ModelFile:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}): download it again.") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object: download it again.")
+    return found

@@ -144,7 +144,7 @@ def known_encodings(references: StyleReferences | None, encoder: str) -> list[np
     """Return what StyleKnowledgeBase stored of each reference for the pipeline's image encoder."""
     if references is None:
         return []
-    return [references.store.encoding(encoder, match.record.id) for match in references.matches]
+    return [references.store.encodings.read(encoder, match.record.id) for match in references.matches]
 
 
 def describe_references(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -129,7 +130,20 @@ class StyleEncoder:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        return self._require_words().tokenizer(self._tokenizer_folder)
+        family = self._require_words()
+        try:
+            tokenizer = family.tokenizer(self._tokenizer_folder)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"the tokenizer of encoder {self.name} is damaged ({error}): download {self._tokenizer_folder} again."
+            ) from error
+        known, words = self._model.config.text_config.vocab_size, len(tokenizer)
+        if words > known or (words < known and self._tokenizer_folder != self._own_folder):
+            raise ValueError(
+                f"encoder {self.name} knows {known} tokens, and the tokenizer in {self._tokenizer_folder} has {words}: "
+                "give the encoder's whole folder, which holds its own."
+            )
+        return tokenizer
 
     @cached_property
     def _image_processor(self) -> Any:
@@ -146,17 +160,22 @@ def load_encoder(name: str, path: Path, config_of: Callable[[Any], Any] | None =
     import transformers
 
     options: dict[str, Any] = {"local_files_only": True, "output_loading_info": True}
-    if config_of is None or path.is_dir():
-        config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
-        config.dtype = (
-            torch.float32
-        )  # else transformers 5 goes by what the folder says, and may halve a file of float32
-        model, info = transformers.AutoModel.from_pretrained(path, config=config, **options)
-    else:
-        config = config_of(read_shapes(path))
-        config.dtype = torch.float32
-        family_model = getattr(transformers, config.architectures[0])
-        model, info = family_model.from_pretrained(None, config=config, state_dict=load_state_dict(path), **options)
+    try:
+        if config_of is None or path.is_dir():
+            if (path / "model.safetensors").is_file():
+                read_shapes(path / "model.safetensors")  # which says so when it is damaged
+            config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
+            config.dtype = torch.float32  # else transformers 5 may halve a file of float32, as the folder says
+            model, info = transformers.AutoModel.from_pretrained(path, config=config, **options)
+        else:
+            config = config_of(read_shapes(path))
+            config.dtype = torch.float32
+            family_model = getattr(transformers, config.architectures[0])
+            model, info = family_model.from_pretrained(None, config=config, state_dict=load_state_dict(path), **options)
+    except RuntimeError as error:
+        raise ValueError(
+            f"encoder {name} does not load, for its weights do not fit its configuration: download {path.name} again."
+        ) from error
     missing = sorted(key for key in info["missing_keys"] if not key.endswith(_UNUSED))
     if missing:
         raise ValueError(

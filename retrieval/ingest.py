@@ -16,7 +16,7 @@ from .encoder import StyleEncoder
 from .fetch import LIST_SUFFIX, check_url, is_url, read_url_list
 from .origin import same_weights
 from .own_pictures import PICTURES, fetch_all, forget_files, no_longer_named
-from .reader import PACK_SUFFIX, SUFFIXES, content_id, find_pictures, open_picture
+from .reader import PACK_SUFFIX, SUFFIXES, content_id, find_pictures, open_picture, to_unicode, why_not_read
 from .records import IngestReport, StyleRecord
 from .store import StyleStore
 from .sync import Progress, Readings, SyncRun, read_here
@@ -53,8 +53,9 @@ def ingest(
 
     update: `sync` adds what is new, embeds again what changed and drops what vanished; `add` never drops; `rebuild`
     embeds everything anew, and the knowledge base stays as it was until that is whole; `open` reads nothing.
-    A file or URL that can't be read is skipped and named in the report. on_progress counts the URLs, the files, the
-    pictures as the index is made, then the new ones as they are compared with what looks like them.
+    A file, folder or URL that can't be read is skipped and named in the report, and sync keeps what is stored of it.
+    on_progress counts the URLs, the files, the pictures as the index is made, then the new ones as they are compared
+    with what looks like them.
     readings: what reads the files, and embeds them, where this process should not.
     Raises FileNotFoundError or ValueError when a source, or all that is in them, can't be used.
     """
@@ -96,7 +97,9 @@ def _update(
     kept = [
         folder for folder in [*(store.folder / PACKS).glob("[!.]*"), store.folder / PICTURES] if _holds_files(folder)
     ]
-    files = list(find_pictures([*(source for source in named if source not in packs), *kept]))
+    skipped: dict[Path, OSError] = {}
+    files = list(find_pictures([*(source for source in named if source not in packs), *kept], skipped.__setitem__))
+    report.failed += [{"file": to_unicode(str(path)), "reason": why_not_read(error)} for path, error in skipped.items()]
     dropped = set() if update == "add" else no_longer_named(store, files, fetched)
     files = [file for file in files if file not in dropped]
     if not files:
@@ -109,7 +112,8 @@ def _update(
         store.replace_with(draft)
     else:
         run = SyncRun(store, encoder, report, on_progress, known, readings)
-        run.run(files, drop=update == "sync")
+        unseen = [path for path, error in skipped.items() if not isinstance(error, FileNotFoundError)]
+        run.run(files, update == "sync", unseen)
         _require_pictures(report, len(store))
     forget_files(dropped)
     store.publish(on_progress)
@@ -140,11 +144,11 @@ def keep_encodings(
     One whose file is gone, or shows another picture since the last sync, is left out. encoder: the id of what encodes.
     encode: n RGB pictures to an array of n rows.
     """
-    missing = [record for record in store.records().values() if store.encoding(encoder, record.id) is None]
+    missing = [record for record in store.records().values() if store.encodings.read(encoder, record.id) is None]
     kept = 0
     for done, record in enumerate(missing, 1):
         if image := _shown_now(record):
-            store.keep_encoding(encoder, record.id, encode([image])[0])
+            store.encodings.keep(encoder, record.id, encode([image])[0])
             kept += 1
         on_progress(done, len(missing))
     return kept

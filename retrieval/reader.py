@@ -1,5 +1,6 @@
 """Finds pictures and opens them: decoding, orientation, transparency, captions beside them. Knows no vectors."""
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,8 @@ from .records import SourceFile
 _HEIC = {".heic", ".heif"}
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"} | _HEIC
 PACK_SUFFIX = ".stylepack"  # a knowledge base in one file, see `stylepack`
+# Pillow's names of what is in such files. It would open others under any name, and start Ghostscript for some of them.
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "HEIF")
 MAX_PIXELS = 100_000_000  # 300 MB once decoded; a larger picture is refused before it is decoded
 MAX_CAPTION = 2000  # characters; some 400 words, more than any encoder was trained to read
 MAX_TAGS, MAX_TAG = 64, 64  # of a picture; characters of each
@@ -27,20 +30,32 @@ _DAMAGED = (  # what Pillow's decoders raise on files that are cut off or made u
 _LOOKED = 1000  # entries of a folder: some milliseconds
 SKIP_MARKER = ".nomedia"  # a folder that holds a file of this name is not looked into, as on Android
 
+OnSkipped = Callable[[Path, OSError], None]
 
-def find_pictures(sources: Iterable[Path]) -> Iterator[SourceFile]:
+
+def find_pictures(sources: Iterable[Path], on_skipped: OnSkipped = lambda path, error: None) -> Iterator[SourceFile]:
     """Yield the picture files in folders (recursive, sorted) and the files and packs named, each once.
 
+    on_skipped(path, error): told of each folder and file below the sources that could not be looked at.
     Raises FileNotFoundError or ValueError for a source that is missing, holds no picture, or is no picture.
     """
     seen: set[Path] = set()
     for source in sources:
-        files = list(_walk(source)) if source.is_dir() else [source]
-        _require_pictures(source, bool(files))
+        skipped: list[tuple[Path, OSError]] = []
+        files = list(_walk(source, skipped)) if source.is_dir() else [source]
+        _require_pictures(source, bool(files or skipped))
+        root = source if source.is_dir() else source.parent
         for file in files:
             if file not in seen:
                 seen.add(file)
-                yield _source_file(file, source if source.is_dir() else file.parent)
+                try:
+                    found = _source_file(file, root)
+                except OSError as error:
+                    skipped.append((file, error))
+                else:
+                    yield found
+        for path, error in skipped:
+            on_skipped(path, error)
 
 
 def check_source(source: Path) -> None:
@@ -71,14 +86,14 @@ def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pix
     if path.suffix.lower() in _HEIC:
         _register_heic()
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_known_formats()) as image:
             pixels = image.width * image.height
             if pixels <= MAX_PIXELS:
                 before_decoding(pixels)
                 image.load()
                 return to_rgb(ImageOps.exif_transpose(image))
-    except FileNotFoundError:
-        raise ValueError("the file is gone") from None
+    except (FileNotFoundError, PermissionError) as error:
+        raise ValueError(why_not_read(error)) from None
     except UnidentifiedImageError:
         if path.suffix.lower() == ".avif" and ".avif" not in Image.registered_extensions():
             raise ValueError("AVIF needs Pillow 11.3 or newer: run `python -m pip install -U pillow`") from None
@@ -88,6 +103,11 @@ def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pix
     except _DAMAGED as error:
         raise ValueError(f"it is damaged: {error}") from error
     raise ValueError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS:,} allowed")
+
+
+def _known_formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -143,8 +163,13 @@ def read_description(path: Path) -> tuple[str, tuple[str, ...], str]:
             caption, tags, licence = text.read(MAX_CAPTION + 1), [], ""
     else:
         caption, tags, licence = read_png_text(path) if path.suffix.lower() == ".png" else ("", [], "")
-    clean = dict.fromkeys(tag.strip().lower()[:MAX_TAG] for tag in [path.parent.name, *tags] if tag.strip())
-    return caption.strip()[:MAX_CAPTION], tuple(clean)[:MAX_TAGS], licence.strip()[:MAX_TAG]
+    clean = dict.fromkeys(to_unicode(tag).strip().lower()[:MAX_TAG] for tag in [path.parent.name, *tags] if tag.strip())
+    return to_unicode(caption).strip()[:MAX_CAPTION], tuple(clean)[:MAX_TAGS], to_unicode(licence).strip()[:MAX_TAG]
+
+
+def to_unicode(text: str) -> str:
+    """Return a text that can be stored: halves of surrogate pairs, which JSON can spell alone, become `?`."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def read_source(path: Path) -> str:
@@ -157,7 +182,7 @@ def read_source(path: Path) -> str:
     except (ValueError, RecursionError):
         return ""
     source = found.get("source") if isinstance(found, dict) else None
-    return source[:MAX_CAPTION] if isinstance(source, str) else ""
+    return to_unicode(source[:MAX_CAPTION]) if isinstance(source, str) else ""
 
 
 def _read_json(sidecar: Path) -> tuple[str, list[str], str]:
@@ -173,34 +198,60 @@ def _read_json(sidecar: Path) -> tuple[str, list[str], str]:
     return str(found.get("caption") or ""), tags, str(found.get("license") or found.get("licence") or "")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    if (folder / SKIP_MARKER).exists():
+def why_not_read(error: OSError) -> str:
+    """Return the reason for a report."""
+    return "the file is gone" if error.errno == errno.ENOENT else f"it can't be read: {error.strerror or error}"
+
+
+def _walk(folder: Path, skipped: list[tuple[Path, OSError]]) -> Iterator[Path]:
+    """Yield the picture files below a folder; what can't be looked at goes into `skipped`, with the reason."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        skipped.append((folder, error))
         return
-    for entry in sorted(folder.iterdir()):
+    if any(entry.name == SKIP_MARKER for entry in entries):
+        return
+    for entry in entries:
+        path = folder / entry.name
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError as error:
+            skipped.append((path, error))
+            continue
+        if is_folder:
             if not entry.is_symlink():  # a link can lead out of the folder, or round in a circle
-                yield from _walk(entry)
-        elif entry.suffix.lower() in SUFFIXES and entry.is_file():
-            yield entry
+                yield from _walk(path, skipped)
+        elif path.suffix.lower() in SUFFIXES:
+            if is_file:
+                yield path
+            else:
+                skipped.append((path, FileNotFoundError(errno.ENOENT, "no file")))
 
 
 def _may_hold_pictures(folder: Path) -> bool:
-    """Look at a few entries, in no order: whether there is a picture, or more than those."""
+    """Look at a few entries, in no order: whether there is a picture, more than those, or what can't be looked at."""
     looked, folders = 0, [folder]
-    while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                looked += 1
-                if looked > _LOOKED or Path(entry.name).suffix.lower() in SUFFIXES:
-                    return True
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
+    try:
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    looked += 1
+                    if looked > _LOOKED or Path(entry.name).suffix.lower() in SUFFIXES:
+                        return True
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+    except OSError:
+        return True
     return False
 
 
 def _source_file(path: Path, root: Path) -> SourceFile:
+    if to_unicode(str(path)) != str(path):  # Linux takes any bytes for a name; a knowledge base stores text
+        raise OSError(errno.EILSEQ, "its name or its folder's is not valid Unicode, rename it")
     status = path.stat()
     sidecar = _sidecar(path)
     modified = sidecar.stat().st_mtime_ns if sidecar else 0

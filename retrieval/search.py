@@ -44,6 +44,11 @@ class StyleQuery:
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise ValueError(f"strategy '{self.strategy}' does not exist: choose one of {', '.join(STRATEGIES)}.")
+        if self.top_k < 1:
+            raise ValueError(f"top_k is {self.top_k}: ask for 1 match or more.")
+        for name, value in (("min_score", self.min_score), ("diversity", self.diversity)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value:g}: give a number from 0 to 1.")
         if self.strategy == "image" and self.image is None:
             raise ValueError(
                 "strategy image compares pictures, and query_image is not linked: link it or choose another."
@@ -165,19 +170,17 @@ class _Search:
 
     def _rankings(self) -> dict[str, list[str]]:
         """Return strategy -> ids, best first, of every strategy that this query can have."""
+        vectors, allowed, seen = self._vectors, self._allowed, self._seen
         if self._by_image:
-            return {"image": self._nearest(self._vectors.asked)}
+            return {"image": self._nearest(vectors.asked)}
         rankings = {
-            "semantic": self._nearest(self._vectors.asked),
-            "keyword": self._view.by_words(self._words, _POOL, self._allowed, self._seen),
+            "semantic": self._nearest(vectors.asked),
+            "keyword": self._view.by_words(self._words, _POOL, allowed, seen),
         }
-        if self._vectors.image is not None:
-            rankings["image"] = self._nearest(self._vectors.image)
-        if self._vectors.captions is not None:
-            found = self._view.by_caption(
-                self._vectors.sentence, self._vectors.captions, _POOL, self._allowed, self._seen
-            )
-            rankings["caption"] = found
+        if vectors.image is not None:
+            rankings["image"] = self._nearest(vectors.image)
+        if vectors.captions is not None:
+            rankings["caption"] = self._view.by_caption(vectors.sentence, vectors.captions, _POOL, allowed, seen)
         return rankings
 
     def _fused(self) -> dict[str, float]:

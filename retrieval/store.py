@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from .captions import CaptionTable
 from .database import FILE, Database
+from .encodings import Encodings
 from .filters import labels, numbers
 from .index import SETTINGS, read_choice
 from .origin import Origin, pack_version, same_weights, to_origin
@@ -22,7 +21,6 @@ from .records import StyleRecord
 from .snapshot import Place, Progress, is_stale, open_view, pages_after, publish
 from .view import View
 
-_ENCODINGS = "encodings"
 _LOCK = "write.lock"
 _DRAFT = "rebuild"  # the knowledge base that a rebuild is making
 _WAIT = 60.0  # seconds for another writer to end
@@ -33,15 +31,15 @@ _BEFORE = ("knowledge_base.json", "chroma")
 class StyleStore:
     """A folder that holds one knowledge base. Opening makes the folder and an empty database.
 
-    One process at a time writes, inside `writing`; any number read, and see what was committed at their next look.
-    wait: seconds for another writer to end. apart: run a vector engine that keeps other threads waiting in a process of
-    its own.
+    One process at a time writes, inside `writing`, after at most `wait` seconds; any number read, and see what was
+    committed at their next look. apart: run a vector engine that keeps other threads waiting in a process of its own.
     """
 
     def __init__(self, folder: Path, wait: float = _WAIT, apart: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.name = folder.name
+        self.encodings = Encodings(folder / "encodings")
         self._wait = wait
         self._database = Database(folder / FILE)
         choice = read_choice(folder.parent / SETTINGS, folder.name)
@@ -51,8 +49,7 @@ class StyleStore:
         self._view = View()
         self._captions = CaptionTable(())
         self._published: Sequence[object] = ()  # which snapshot the view is of
-        self._revision = -1  # and how far it has come since: revision, last key, last removal
-        self._key = self._removal = 0
+        self._revision, self._key, self._removal = -1, 0, 0  # and how far it has come since
 
     @property
     def revision(self) -> int:
@@ -142,8 +139,7 @@ class StyleStore:
     def remove(self, ids: Sequence[str]) -> None:
         with self._change():
             self._database.remove(ids)
-        for path in [path for id in ids for path in self.folder.glob(f"{_ENCODINGS}/*/{id}.npy")]:
-            path.unlink()
+        self.encodings.forget(ids)
 
     def draft(self, identity: str) -> StyleStore:
         """Open the knowledge base that is to replace this one: what a rebuild with these weights has left, or empty."""
@@ -167,7 +163,7 @@ class StyleStore:
                 self._database.replace_with_attached()
                 self._database.set_meta(**kept, emptied=meta.get("revision", 0))
             draft.discard()
-            shutil.rmtree(self.folder / _ENCODINGS, ignore_errors=True)
+            self.encodings.clear()
             (self.folder / _BEFORE[0]).unlink(missing_ok=True)
             shutil.rmtree(self.folder / _BEFORE[1], ignore_errors=True)
 
@@ -193,20 +189,6 @@ class StyleStore:
         """Search what is committed now. One thread at a time."""
         with self._busy:
             yield self._refreshed()
-
-    def encoding(self, encoder: str, id: str) -> np.ndarray | None:
-        """Return what `keep_encoding` stored of a picture, or None. encoder: the id of what encoded it."""
-        path = self._encoding_path(encoder, id)
-        return np.load(path, allow_pickle=False) if path.is_file() else None
-
-    def keep_encoding(self, encoder: str, id: str, values: np.ndarray) -> None:
-        """Store how an image encoder other than the retrieval's sees a picture."""
-        path = self._encoding_path(encoder, id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(f".{uuid.uuid4().hex}.tmp")  # another process may be at the same picture
-        with fresh.open("wb") as stream:
-            np.save(stream, values)
-        os.replace(fresh, path)
 
     def without_caption_vector(self, encoder: str) -> list[str]:
         """Return the ids whose captions this sentence encoder has yet to encode; drop what another one made."""
@@ -236,9 +218,6 @@ class StyleStore:
             if rows := self._database.captions_after(self._captions.last):
                 self._captions.extend(rows)
             return self._captions
-
-    def _encoding_path(self, encoder: str, id: str) -> Path:
-        return self.folder / _ENCODINGS / encoder / f"{id}.npy"
 
     def _refreshed(self) -> View:
         """Return the view, brought up to what is committed; all of it comes from one state of the database."""

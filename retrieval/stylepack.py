@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -36,6 +37,9 @@ _MAX_PICTURE = 200_000_000  # bytes
 _MAX_TABLE = 2_000_000_000  # bytes of pack.json and of vectors.npy
 _MAX_GROWTH = 20  # times as large as the file: pictures are compressed already
 _BAD_PART = re.compile(r'[<>:"|?*\\\x00-\x1f]|^\.|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
+
+# What zipfile and json raise of damaged or made-up files; encrypted ones and unknown methods are RuntimeErrors.
+_NO_PACK = (zipfile.BadZipFile, zlib.error, json.JSONDecodeError, UnicodeDecodeError, KeyError, EOFError, RuntimeError)
 
 Progress = Callable[[int, int], None]
 
@@ -91,7 +95,7 @@ def unpack(file: Path, folder: Path) -> tuple[Path, Vectors]:
                 for other in folder.glob(f"{glob.escape(file.stem)}-{'[0-9a-f]' * 8}"):
                     if other != target:  # what an earlier state of the same file held
                         shutil.rmtree(other)
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, EOFError) as error:
+    except _NO_PACK as error:
         raise ValueError(f"{file.name} is damaged or no style pack ({error}): export it again.") from error
     return target, vectors
 
@@ -141,11 +145,13 @@ def _check_name(file: Path, name: str) -> None:
 
 def _read_vectors(archive: zipfile.ZipFile) -> Vectors:
     about = json.loads(archive.read("pack.json"))
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    if not isinstance(about, dict) or not isinstance(about.get("ids", []), list):
+        raise ValueError("the pack's pack.json is no object with a list of ids: export it again.")
+    if about.get("format") != FORMAT:
         raise ValueError(f"the pack has format {about.get('format')!r}, this version reads {FORMAT}: update the nodes.")
     try:
         table = np.load(io.BytesIO(archive.read("vectors.npy")), allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, MemoryError) as error:  # a header may name any shape
         raise ValueError(f"the pack's vectors can't be read ({error}): export it again.") from error
     wanted = (len(about["ids"]), about["dimension"])
     lengths = np.linalg.norm(table, axis=-1) if table.dtype == np.float32 else np.zeros(1)

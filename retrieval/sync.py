@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -61,7 +62,11 @@ class SyncRun:
         self._batch_pixels = 0
         self._described: dict[str, StyleRecord] = {}
 
-    def run(self, files: Sequence[SourceFile], drop: bool) -> None:
+    def run(self, files: Sequence[SourceFile], drop: bool, unseen: Collection[Path] = ()) -> None:
+        """Take in the files; `drop` those that are gone, but for what lies in an `unseen` place, of which none knows.
+
+        unseen: folders and files that could not be looked at.
+        """
         revision = self._store.revision
         unchanged = {file.path for file in files if self._stamps.get(file.path) == file.stamp}
         changed = [file for file in files if file.path not in unchanged]
@@ -74,7 +79,7 @@ class SyncRun:
                 self._on_progress(done, len(files))
         self._flush()
         if drop:
-            self._drop_vanished({file.path for file in files})
+            self._drop_vanished({file.path for file in files}, unseen)
         self._flush_described()
         origin = self._store.origin
         if origin and (origin.revision != revision or not origin.background):  # none after an interrupted run
@@ -160,8 +165,9 @@ class SyncRun:
         self._described.pop(id, None)
         return True
 
-    def _drop_vanished(self, present: set[str]) -> None:
+    def _drop_vanished(self, present: set[str], unseen: Collection[Path]) -> None:
         vanished = [path for path in self._owner if path not in present]
+        vanished = [path for path in vanished if not any(Path(path).is_relative_to(place) for place in unseen)]
         dropped = [self._owner[path] for path in vanished if self._detach(self._owner[path], path)]
         self._report.removed += len(dropped)
         self._store.remove(dropped)

@@ -47,6 +47,18 @@ def test_search_finds_the_style_of_the_prompt_and_of_a_picture(capsys: pytest.Ca
     assert (none["match"], none["pictures"], none["passed_filter"]) == (False, 10, 5)
 
 
+def test_search_takes_what_to_avoid_and_how_different_matches_should_be(
+    capsys: pytest.CaptureFixture[str], root: Path
+) -> None:
+    def styles(*options: str) -> list[str]:
+        found = answer(capsys, root, "search", "two", "a blueprint", "--strategy", "semantic", "--top-k", "2", *options)
+        return [Path(match["file"]).parent.name for match in found]
+
+    assert styles() == ["blueprint", "blueprint"]
+    assert styles("--avoid", "a blueprint, white lines on blue")[0] == "stained-glass"
+    assert styles("--diversity", "1") == ["blueprint", "stained-glass"]
+
+
 def test_list_and_remove_take_the_same_ids(capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "copy")
     listed = answer(capsys, tmp_path / "copy", "list", "two", "--filter", "tag:blueprint")
@@ -93,6 +105,9 @@ def test_it_waits_for_another_writer_as_long_as_it_is_told(capsys: pytest.Captur
         (["ingest", "two", "http://127.0.0.1/a.png"], "the host 127.0.0.1 has the address 127.0.0.1, which is not"),
         (["search", "two", "x", "--encoder", "/no/model"], "encoder /no/model does not exist"),
         (["search", "two", ""], "the prompt is empty"),
+        (["search", "two", "x", "--top-k", "0"], "top_k is 0: ask for 1 match or more."),
+        (["search", "two", "x", "--min-score", "7"], "min_score is 7: give a number from 0 to 1."),
+        (["search", "two", "x", "--diversity", "-0.1"], "diversity is -0.1: give a number from 0 to 1."),
         (["search", "two", "x", "--filter", "blue"], "filter 'blue', character 1: 'blue' is not understood"),
         (["export", "two", "two.zip"], "two.zip does not end in .stylepack"),
         (["import", "two", "two.zip"], "two.zip is no .stylepack"),

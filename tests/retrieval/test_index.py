@@ -1,6 +1,10 @@
-"""One contract for every vector engine, and what settings.json may say about them."""
+"""One contract for every vector engine, and what settings.json may say about them.
+
+With STYLE_RAG_QDRANT_URL in the environment it runs over the Qdrant server there too.
+"""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -15,7 +19,16 @@ from style_pack.retrieval.index import EngineChoice, StyleIndex, open_index, rea
 
 Opener = Callable[[], StyleIndex]
 SIZE, COUNT = 32, 200
-ENGINES = ("chroma", "chroma-server", "qdrant", "qdrant-url", "faiss", "milvus")
+QDRANT_SERVER = os.environ.get("STYLE_RAG_QDRANT_URL", "")
+ENGINES = (
+    "chroma",
+    "chroma-server",
+    "qdrant",
+    "qdrant-url",
+    "faiss",
+    "milvus",
+    *["qdrant-server"] * bool(QDRANT_SERVER),
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +62,8 @@ def qdrant_url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def choice(request: pytest.FixtureRequest, tmp_path: Path) -> EngineChoice:
     if request.param == "qdrant-url":
         return EngineChoice("qdrant", url=request.getfixturevalue("qdrant_url"), api_key_env="STYLE_RAG_TEST_KEY")
+    if request.param == "qdrant-server":
+        return EngineChoice("qdrant", url=QDRANT_SERVER)
     if request.param == "chroma-server":
         return EngineChoice("chroma-server", url=request.getfixturevalue("chroma_server"))
     if request.param == "faiss":

@@ -1,14 +1,17 @@
+import errno
 import os
+import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fakes import ColourEncoder, paint
 from PIL import Image
-from style_pack.retrieval import read_ahead
+from style_pack.retrieval import read_ahead, reader
 from style_pack.retrieval.duplicates import MAX_PAIRS
 from style_pack.retrieval.ingest import ingest, keep_encodings
 from style_pack.retrieval.own_pictures import keep_picture
@@ -85,6 +88,55 @@ def test_a_bad_file_is_named_and_the_rest_is_stored(store: StyleStore, encoder: 
     report = ingest(store, encoder, [folder], "sync")
     assert report.total == 5
     assert report.failed == [{"file": str(bad), "reason": "it is not a picture that can be read"}]
+
+
+def test_a_folder_that_cannot_be_listed_is_named_and_its_pictures_stay(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid(monkeypatch, folder / "cool")
+    paint(folder / "warm" / "pink.png", "pink")
+    (folder / "plain" / "grey.png").unlink()
+    report = ingest(filled, encoder, [folder], "sync")
+    assert report.failed == [{"file": str(folder / "cool"), "reason": "it can't be read: Permission denied"}]
+    assert (report.added, report.removed, report.total) == (1, 1, 5)
+    assert {Path(path).parent.name for path in filled.files()} == {"cool", "warm"}
+
+
+def test_a_folder_that_vanishes_while_it_is_walked_is_named_and_its_pictures_go(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_folder = os.scandir
+
+    def vanish(path: Any) -> Any:
+        if path == folder / "cool":
+            shutil.rmtree(path)
+        return list_folder(path)
+
+    monkeypatch.setattr(reader.os, "scandir", vanish)
+    report = ingest(filled, encoder, [folder], "sync")
+    assert report.failed == [{"file": str(folder / "cool"), "reason": "the file is gone"}]
+    assert (report.removed, report.total) == (2, 3)
+
+
+def test_a_source_of_which_nothing_can_be_looked_at_says_so(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid(monkeypatch, folder)
+    with pytest.raises(ValueError, match=r"none of the sources' 1 pictures could be read .*Permission denied"):
+        ingest(filled, encoder, [folder], "sync")
+    assert len(filled) == 5
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """As for someone who may not list the folder; root, who may, can run the tests."""
+    list_folder = os.scandir
+
+    def listing(path: Any) -> Any:
+        if path == folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return list_folder(path)
+
+    monkeypatch.setattr(reader.os, "scandir", listing)
 
 
 def test_a_missing_source_drops_nothing(filled: StyleStore, encoder: ColourEncoder, tmp_path: Path) -> None:
@@ -175,20 +227,20 @@ def test_another_encoders_view_is_stored_once_and_goes_with_the_picture(
     assert keep_encodings(filled, "other", other.encode_images) == 5
     assert keep_encodings(filled, "other", other.encode_images) == 0
     records = {record.name: record for record in filled.records().values()}
-    kept = filled.encoding("other", records["warm/red"].id)
+    kept = filled.encodings.read("other", records["warm/red"].id)
     assert kept is not None
     assert kept.tolist() == encoder.encode_images([Image.new("RGB", (16, 16), "red")])[0].tolist()
-    assert filled.encoding("another", records["warm/red"].id) is None
+    assert filled.encodings.read("another", records["warm/red"].id) is None
     (folder / "warm" / "red.png").unlink()
     counts(filled, encoder, [folder])
-    assert filled.encoding("other", records["warm/red"].id) is None
+    assert filled.encodings.read("other", records["warm/red"].id) is None
 
 
 def test_a_file_that_is_gone_or_shows_another_picture_gives_no_encoding(filled: StyleStore, folder: Path) -> None:
     paint(folder / "warm" / "red.png", "green")
     (folder / "cool" / "blue.png").unlink()
     assert keep_encodings(filled, "other", ColourEncoder().encode_images) == 3
-    without = [record.name for id, record in filled.records().items() if filled.encoding("other", id) is None]
+    without = [record.name for id, record in filled.records().items() if filled.encodings.read("other", id) is None]
     assert sorted(without) == ["cool/blue", "warm/red"]
 
 

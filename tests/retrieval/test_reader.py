@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,14 @@ import pytest
 from fakes import paint
 from PIL import Image, PngImagePlugin
 from style_pack.retrieval import reader
-from style_pack.retrieval.reader import SKIP_MARKER, content_id, find_pictures, open_picture, read_description
+from style_pack.retrieval.reader import (
+    SKIP_MARKER,
+    content_id,
+    find_pictures,
+    open_picture,
+    read_description,
+    why_not_read,
+)
 
 
 def names(*sources: Path) -> list[str]:
@@ -292,3 +300,45 @@ def test_a_json_of_nulls_or_without_end_is_no_accident(tmp_path: Path) -> None:
     picture.with_suffix(".json").write_text("[" * 100_000)
     with pytest.raises(ValueError, match=r"its a\.json is not valid JSON"):
         read_description(picture)
+
+
+def test_a_link_to_nothing_and_a_pipe_are_named_and_not_opened(folder: Path) -> None:
+    (folder / "cool" / "dangling.png").symlink_to(folder / "gone.png")
+    os.mkfifo(folder / "cool" / "pipe.png")
+    skipped: dict[Path, OSError] = {}
+    found = [file.name for file in find_pictures([folder / "cool"], skipped.__setitem__)]
+    assert found == ["blue", "teal"]
+    assert [path.name for path in skipped] == ["dangling.png", "pipe.png"]
+
+
+def test_a_file_that_vanishes_after_it_was_listed_is_named_and_the_rest_is_found(folder: Path) -> None:
+    skipped: dict[Path, OSError] = {}
+    walk = find_pictures([folder / "cool", folder / "warm"], skipped.__setitem__)
+    next(walk)
+    (folder / "cool" / "teal.png").unlink()
+    assert [file.name for file in walk] == ["orange", "red"]
+    assert [(path.name, why_not_read(error)) for path, error in skipped.items()] == [("teal.png", "the file is gone")]
+
+
+def test_a_name_that_is_no_unicode_is_reported_and_the_rest_is_stored(folder: Path) -> None:
+    name = os.fsdecode(os.fsencode(folder / "cool") + b"/b\xff.png")
+    paint(Path(name), "green")
+    skipped: dict[Path, OSError] = {}
+    assert len(list(find_pictures([folder], skipped.__setitem__))) == 5
+    [error] = skipped.values()
+    assert why_not_read(error) == "it can't be read: its name or its folder's is not valid Unicode, rename it"
+
+
+def test_half_a_surrogate_pair_in_a_json_becomes_a_question_mark(tmp_path: Path) -> None:
+    path = paint(tmp_path / "sea" / "a.png", "blue")
+    path.with_suffix(".json").write_text('{"caption": "\\ud800 waves", "tags": ["\\udc00x"], "license": "\\ud83c"}')
+    assert read_description(path) == ("? waves", ("sea", "?x"), "?")
+
+
+def test_a_format_that_is_not_named_is_not_opened_under_another_ones_suffix(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n%%EOF\n")
+    with pytest.raises(ValueError, match="it is not a picture that can be read"):
+        open_picture(file)
+    Image.new("RGB", (8, 8), "red").save(file, "JPEG")  # as browsers save pictures
+    assert open_picture(file).size == (8, 8)

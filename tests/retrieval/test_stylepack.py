@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -103,6 +104,13 @@ def table(vectors: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
+def header(shape: tuple[int, ...]) -> bytes:
+    """Of a table that has no rows."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("entries", "sentence"),
     [
@@ -119,7 +127,12 @@ def table(vectors: np.ndarray) -> bytes:
             r"float32 \(5, 3\), not float32 \(5, 3\) of unit length",
         ),
         ({"vectors.npy": table(np.eye(3, dtype=np.float32))}, r"float32 \(3, 3\), not float32 \(5, 3\)"),
+        ({"vectors.npy": header((10**12, 192))}, "the pack's vectors can't be read .*Unable to allocate"),
         ({"pack.json": b'{"format": 9}'}, "the pack has format 9, this version reads 1"),
+        ({"pack.json": b"{"}, "changed.stylepack is damaged or no style pack"),
+        ({"pack.json": b"[" * 100_000}, "changed.stylepack is damaged or no style pack"),
+        ({"pack.json": b"[]"}, r"pack\.json is no object with a list of ids"),
+        ({"pack.json": b'{"format": 1, "ids": 5}'}, r"pack\.json is no object with a list of ids"),
     ],
 )
 def test_a_pack_that_breaks_the_rules_leaves_nothing(
@@ -145,6 +158,34 @@ def test_what_is_no_zip_is_damaged(other: StyleStore, encoder: ColourEncoder, tm
     file.write_bytes(b"hello")
     with pytest.raises(ValueError, match=r"x\.stylepack is damaged or no style pack"):
         ingest(other, encoder, [file], "sync")
+
+
+@pytest.mark.parametrize(
+    ("signature", "at", "value"),
+    [(b"PK\x01\x02", 8, 1), (b"PK\x01\x02", 10, 97)],
+    ids=["encrypted", "unknown compression"],
+)
+def test_a_zip_that_python_does_not_open_is_damaged(
+    other: StyleStore, encoder: ColourEncoder, pack: Path, signature: bytes, at: int, value: int
+) -> None:
+    content = bytearray(pack.read_bytes())
+    for found in re.finditer(re.escape(signature), bytes(content)):
+        content[found.start() + at] = value
+    pack.write_bytes(content)
+    with pytest.raises(ValueError, match=r"\.stylepack is damaged or no style pack"):
+        ingest(other, encoder, [pack], "sync")
+
+
+def test_a_pack_whose_compressed_data_are_damaged_leaves_nothing(
+    other: StyleStore, encoder: ColourEncoder, pack: Path
+) -> None:
+    content = bytearray(pack.read_bytes())
+    at = content.rfind(b"pack.json", 0, content.find(b"PK\x01\x02")) + len("pack.json")
+    content[at : at + 8] = b"\xff" * 8
+    pack.write_bytes(content)
+    with pytest.raises(ValueError, match=r"\.stylepack is damaged or no style pack"):
+        ingest(other, encoder, [pack], "sync")
+    assert not list((other.folder / "packs").glob("**/*.*"))
 
 
 def test_an_export_is_whole_or_not_there(filled: StyleStore, folder: Path, tmp_path: Path) -> None:
