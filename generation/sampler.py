@@ -90,7 +90,7 @@ def _sample(
 ) -> torch.Tensor:
     for encoder in (pipeline.text_encoder, pipeline.image_encoder):
         pipeline.off_device(encoder)
-    device = pipeline.on_device(pipeline.denoiser)
+    device = pipeline.on_device(*pipeline.denoiser.units)
     scheduler = build_scheduler(settings.scheduler, pipeline.scheduler_config)
     scheduler.set_timesteps(settings.num_inference_steps, device=device)
     if hasattr(scheduler, "set_begin_index"):  # else it looks for its first timestep, which rounding may have doubled

@@ -30,18 +30,24 @@ class Holder(torch.nn.Module):
         self.module = module
 
 
-def on_device(module: torch.nn.Module) -> torch.device:
-    """Bring a module to the device that ComfyUI computes on, making room as it sees fit, and return that device.
+def on_device(*modules: torch.nn.Module) -> torch.device:
+    """Bring modules to the device that ComfyUI computes on, making room as it sees fit, and return that device.
 
-    The patcher hangs on the module, so that it lives as long as the module does and no longer.
+    Those that are needed together are named together: none of them is moved out again for another.
     """
+    patchers = [_patcher(module) for module in modules]
+    mm.load_models_gpu(patchers)
+    return patchers[0].load_device
+
+
+def _patcher(module: torch.nn.Module) -> WholeModelPatcher:
+    """Return a module's patcher, which hangs on it, so that it lives as long as the module does and no longer."""
     patcher = getattr(module, _PATCHER, None)
     if patcher is None:
         named = type(type(module).__name__, (Holder,), {})  # ComfyUI's log tells of a model by the name of its class
         patcher = WholeModelPatcher(named(module), mm.get_torch_device(), mm.unet_offload_device())
         setattr(module, _PATCHER, patcher)
-    mm.load_models_gpu([patcher])
-    return patcher.load_device
+    return patcher
 
 
 def off_device(module: torch.nn.Module) -> None:

@@ -1,5 +1,6 @@
 """LoadStylePipeline: weights to a ready pipeline."""
 
+from functools import cache
 from pathlib import Path
 
 import comfy.model_management as mm
@@ -75,22 +76,27 @@ class LoadStylePipeline(io.ComfyNode):
         choose("precision", precision, PRECISIONS)
         chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
         files = _check({part: _fetch(part, name) for part, name in chosen.items()})
-        from ..generation.int8 import to_int8
         from ..generation.pipeline import load_pipeline
 
         check = mm.throw_exception_if_processing_interrupted
         dtype = memory.choose_dtype(precision)
-        pipeline = load_pipeline(files, paths.tokenizer(), dtype, check)
+        pipeline = load_pipeline(files, paths.tokenizer(), dtype, check, _in_use(), precision == "int8")
         pipeline.vae.to(dtype=memory.flagged_dtype("vae", dtype))
         pipeline.text_encoder.to(memory.flagged_dtype("text_enc", dtype))
-        if precision == "int8":
-            to_int8(pipeline.denoiser)
         pipeline.on_device = memory.on_device
         pipeline.off_device = memory.off_device
         pipeline.out_of_memory = memory.out_of_memory()
         pipeline.make_room = memory.make_room
         pipeline.find_embedding = paths.find_embedding
         return io.NodeOutput(pipeline)
+
+
+@cache
+def _in_use():
+    """Return what this process's pipelines have loaded, so that no file is loaded twice."""
+    from ..generation.shared_models import SharedModels
+
+    return SharedModels()
 
 
 def _fetch(part: str, name: str) -> Path:

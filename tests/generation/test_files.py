@@ -13,6 +13,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 from style_pack.generation import pipeline as loading
+from style_pack.generation import weights
 from style_pack.generation.conditioning import Reference, encode_pictures
 from style_pack.generation.files import check_files
 from style_pack.generation.sampler import generate
@@ -66,7 +67,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_configs(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The configs of the small models in place of SD 1.5's published ones."""
     with monkeypatch.context() as patch:
-        patch.setattr(loading, "CONFIGS", models / "configs")
+        patch.setattr(weights, "CONFIGS", models / "configs")
         yield
 
 

@@ -1,6 +1,8 @@
 """What ComfyUI's manager has on the device in each stage, with `meta` as the device and models of SD 1.5's sizes."""
 
 import importlib
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +14,11 @@ from PIL import Image
 from style_pack.generation import sampler
 from style_pack.generation.conditioning import Reference
 from style_pack.generation.int8 import to_int8
-from style_pack.generation.pipeline import Denoiser, StylePipeline, _add_ip_adapter, _load_tokenizer
+from style_pack.generation.ip_adapter import add_ip_adapter
+from style_pack.generation.pipeline import Denoiser, StylePipeline
 from style_pack.generation.settings import GenerationSettings
+from style_pack.generation.shared_models import of_the_same_layers
+from style_pack.generation.weights import load_tokenizer
 from style_pack.model_files import identify
 from test_execute import Nodes, module
 from transformers import CLIPImageProcessor
@@ -22,14 +27,19 @@ GB = 10**9
 SETTINGS = GenerationSettings("a castle", "", 1, 4, 5.0, "ddim", 512, 512)
 
 
+DENOISER = {"UNet2DConditionModel", "ControlNetModel", "StyleAdapter"}
+
+
 def sd15(folder: Path) -> StylePipeline:
     """SD 1.5, its ControlNet, IP-Adapter and the 632 M image encoder, in fp16, as shapes without numbers."""
     names = ("unet", "controlnet", "vae", "text_encoder", "vit-h")
-    unet, controlnet, vae, text, image = (layouts.meta_model(name, layouts.FULL).half() for name in names)
+    base, controlnet, vae, text, image = (layouts.meta_model(name, layouts.FULL).half() for name in names)
     processor = CLIPImageProcessor()
-    _add_ip_adapter(unet, image, processor, identify(layouts.ip_adapter(folder / "ip.safetensors", layouts.FULL)))
-    denoiser = Denoiser(unet, controlnet).to("meta", torch.float16)
-    tokenizer = _load_tokenizer(layouts.TOKENIZER_FILES)
+    file = layouts.ip_adapter(folder / "ip.safetensors", layouts.FULL)
+    unet = of_the_same_layers(base)
+    adapter = add_ip_adapter(unet, image, processor, identify(file)).to("meta", torch.float16)
+    denoiser = Denoiser(unet, controlnet, (base, adapter, controlnet))
+    tokenizer = load_tokenizer(layouts.TOKENIZER_FILES)
     parts = {"denoiser": denoiser, "vae": vae, "text_encoder": text, "image_encoder": image}
     for part in parts.values():
         part.requires_grad_(False).eval()
@@ -95,13 +105,13 @@ def test_while_sampling_the_encoders_are_off_the_card_and_nothing_is_loaded_twic
     card = Card(comfy_nodes, monkeypatch, size * GB)
     pipeline = sd15(tmp_path)
     run(card, pipeline, monkeypatch)
-    assert sorted(card.loads) == sorted(["CLIPTextModel", type(pipeline.image_encoder).__name__, "Denoiser",
-                                         "AutoencoderKL"])  # fmt: skip
-    assert card.stages["sampling"].keys() == {"Denoiser"}
-    assert 2.4 * GB < card.stages["sampling"]["Denoiser"] <= 3.2 * GB
-    assert card.stages["decoding"].keys() == {"Denoiser", "AutoencoderKL"}
+    others = ["CLIPTextModel", type(pipeline.image_encoder).__name__, "AutoencoderKL"]
+    assert sorted(card.loads) == sorted([*others, *DENOISER])
+    assert card.stages["sampling"].keys() == DENOISER
+    assert 2.4 * GB < sum(card.stages["sampling"].values()) <= 3.2 * GB
+    assert card.stages["decoding"].keys() == DENOISER | {"AutoencoderKL"}
     run(card, pipeline, monkeypatch)
-    assert len(card.loads) == 4
+    assert len(card.loads) == 6
     assert sum(card.stages["sampling"].values()) <= 3.2 * GB
 
 
@@ -112,7 +122,34 @@ def test_in_int8_half_as_much_lies_on_the_card_while_sampling(
     pipeline = sd15(tmp_path)
     to_int8(pipeline.denoiser)
     run(card, pipeline, monkeypatch)
-    assert 1.24 * GB < card.stages["sampling"]["Denoiser"] < 1.26 * GB
+    assert 1.24 * GB < sum(card.stages["sampling"].values()) < 1.26 * GB
+
+
+def test_with_another_controlnet_only_that_is_moved_to_the_card(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    card = Card(comfy_nodes, monkeypatch, 15 * GB)
+    pipeline = sd15(tmp_path)
+    base, adapter, controlnet = pipeline.denoiser.units
+    other = deepcopy(controlnet)
+    changed = replace(pipeline, denoiser=Denoiser(pipeline.denoiser.unet, other, (base, adapter, other)))
+    run(card, pipeline, monkeypatch)
+    del card.loads[:]
+    run(card, changed, monkeypatch)
+    assert card.loads == ["ControlNetModel"]
+    assert len(card.mm.current_loaded_models) == 5
+
+
+def test_another_models_need_of_room_takes_all_of_ours_out_and_the_next_run_brings_them_back(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    card = Card(comfy_nodes, monkeypatch, 6 * GB)
+    pipeline = sd15(tmp_path)
+    run(card, pipeline, monkeypatch)
+    card.mm.free_memory(5 * GB, torch.device("meta"))
+    assert sum(card.loaded().values()) <= 1 * GB
+    run(card, pipeline, monkeypatch)
+    assert card.stages["sampling"].keys() >= DENOISER
 
 
 def test_an_interrupt_is_never_taken_for_a_shortage_of_memory(
