@@ -12,8 +12,9 @@ import numpy as np
 from chromadb.api.client import Client
 from chromadb.api.collection_configuration import CreateCollectionConfiguration, CreateHNSWConfiguration
 from chromadb.config import Settings
+from chromadb.errors import InternalError
 
-from ..index import EngineChoice, as_keys
+from ..index import DamagedIndex, EngineChoice, as_keys
 
 _PAGE = 2000
 # Measured on 20,000 clustered vectors of 512 numbers: recall@10 was 0.965 at Chroma's own 16 / 100 / 100.
@@ -38,7 +39,10 @@ class ChromaIndex:
 
     def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
         queries = list(vectors.astype(np.float32))
-        found = self._collection.query(query_embeddings=queries, n_results=count, include=[])
+        try:
+            found = self._collection.query(query_embeddings=queries, n_results=count, include=[])
+        except InternalError as error:
+            raise DamagedIndex(f"Chroma can't search it: {error}") from error
         return [as_keys(ids) for ids in found["ids"]]
 
     def clear(self, keys: np.ndarray) -> None:
@@ -50,13 +54,19 @@ class ChromaIndex:
 
     def _open(self) -> chromadb.Collection:
         graph = CreateCollectionConfiguration(hnsw=_GRAPH)
-        return self._client.get_or_create_collection(self._name, configuration=graph, embedding_function=None)
+        try:
+            return self._client.get_or_create_collection(self._name, configuration=graph, embedding_function=None)
+        except InternalError as error:
+            raise DamagedIndex(f"Chroma can't open it: {error}") from error
 
 
 def _connect(choice: EngineChoice, folder: Path) -> Client:
     settings = Settings(anonymized_telemetry=False)
     if choice.engine == "chroma":
-        return cast("Client", chromadb.PersistentClient(str(folder), settings=settings))
+        try:
+            return cast("Client", chromadb.PersistentClient(str(folder), settings=settings))
+        except InternalError as error:
+            raise DamagedIndex(f"Chroma can't open it: {error}") from error
     address = urlsplit(choice.url)
     headers = {"x-chroma-token": choice.api_key} if choice.api_key else {}
     secure = address.scheme == "https"
