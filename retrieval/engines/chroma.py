@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -13,6 +15,7 @@ from chromadb.api.client import Client
 from chromadb.api.collection_configuration import CreateCollectionConfiguration, CreateHNSWConfiguration
 from chromadb.config import Settings
 from chromadb.errors import InternalError
+from httpx import TransportError
 
 from ..index import DamagedIndex, EngineChoice, as_keys
 
@@ -24,49 +27,61 @@ _GRAPH = CreateHNSWConfiguration(space="cosine", max_neighbors=24, ef_constructi
 class ChromaIndex:
     def __init__(self, choice: EngineChoice, folder: Path, collection: str) -> None:
         self._name = collection
-        self._client = _connect(choice, folder)
-        self._close = weakref.finalize(self, self._client.close)  # Chroma keeps in memory what nobody closes
-        self._collection = self._open()
+        self._choice = choice
+        with _sentences(choice):
+            self._client = _connect(choice, folder)
+            self._close = weakref.finalize(self, self._client.close)  # Chroma keeps in memory what nobody closes
+            self._collection = self._open()
 
     def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
-        for at in range(0, len(keys), _PAGE):
-            ids = [str(key) for key in keys[at : at + _PAGE]]
-            self._collection.add(ids=ids, embeddings=vectors[at : at + _PAGE].astype(np.float32))
+        with _sentences(self._choice):
+            for at in range(0, len(keys), _PAGE):
+                ids = [str(key) for key in keys[at : at + _PAGE]]
+                self._collection.add(ids=ids, embeddings=vectors[at : at + _PAGE].astype(np.float32))
 
     def remove(self, keys: np.ndarray) -> None:
-        for at in range(0, len(keys), _PAGE):
-            self._collection.delete(ids=[str(key) for key in keys[at : at + _PAGE]])
+        with _sentences(self._choice):
+            for at in range(0, len(keys), _PAGE):
+                self._collection.delete(ids=[str(key) for key in keys[at : at + _PAGE]])
 
     def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
         queries = list(vectors.astype(np.float32))
-        try:
+        with _sentences(self._choice):
             found = self._collection.query(query_embeddings=queries, n_results=count, include=[])
-        except InternalError as error:
-            raise DamagedIndex(f"Chroma can't search it: {error}") from error
         return [as_keys(ids) for ids in found["ids"]]
 
     def clear(self, keys: np.ndarray) -> None:
-        self._client.delete_collection(self._name)
-        self._collection = self._open()
+        with _sentences(self._choice):
+            self._client.delete_collection(self._name)
+            self._collection = self._open()
 
     def close(self) -> None:
         self._close()
 
     def _open(self) -> chromadb.Collection:
         graph = CreateCollectionConfiguration(hnsw=_GRAPH)
-        try:
-            return self._client.get_or_create_collection(self._name, configuration=graph, embedding_function=None)
-        except InternalError as error:
-            raise DamagedIndex(f"Chroma can't open it: {error}") from error
+        return self._client.get_or_create_collection(self._name, configuration=graph, embedding_function=None)
+
+
+@contextmanager
+def _sentences(choice: EngineChoice) -> Iterator[None]:
+    """Raise DamagedIndex for a folder that Chroma can't read, ConnectionError for a server that does not answer."""
+    try:
+        yield
+    except TransportError as error:
+        raise ConnectionError(
+            f"the Chroma server {choice.url} of settings.json does not answer: start it, or correct its url."
+        ) from error
+    except InternalError as error:
+        if choice.url:
+            raise
+        raise DamagedIndex(f"Chroma can't read it: {error}") from error
 
 
 def _connect(choice: EngineChoice, folder: Path) -> Client:
     settings = Settings(anonymized_telemetry=False)
     if choice.engine == "chroma":
-        try:
-            return cast("Client", chromadb.PersistentClient(str(folder), settings=settings))
-        except InternalError as error:
-            raise DamagedIndex(f"Chroma can't open it: {error}") from error
+        return cast("Client", chromadb.PersistentClient(str(folder), settings=settings))
     address = urlsplit(choice.url)
     headers = {"x-chroma-token": choice.api_key} if choice.api_key else {}
     secure = address.scheme == "https"
