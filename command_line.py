@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from .command_line_encoders import COMFYUI, DEFAULT, MODELS, open_caption_encoder, open_encoder
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from .retrieval.encoder import StyleEncoder
     from .retrieval.sentences import SentenceEncoder
     from .retrieval.store import StyleStore
@@ -80,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("--min-score", type=float, default=0.0, help="0 to 1; below it nothing matches (%(default)s)")
     search.add_argument("--diversity", type=float, default=0.0, help="0 to 1: how little matches look alike")
     search.add_argument("--avoid", default="", help="words for what the style must not be")
-    search.add_argument("--filter", default="", help="such as 'tag:ukiyo-e date:>=2024 -size:<512'")
+    search.add_argument("--filter", default="", help="such as 'tag:ukiyo-e date:>=2024'; --filter=-tag:noir")
     search.add_argument("--image", type=Path, help="a picture whose look is wanted")
     listing = add("list", run_list, _show_records, "List what is stored.")
     listing.add_argument("--filter", default="")
@@ -103,7 +105,7 @@ def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
     from .retrieval.sync import read_here
 
     sources = find_sources(options.sources)
-    encoder = _open_encoder(options)
+    encoder = open_encoder(options.encoder, options.models, options.device)
     readings = _ray_readings(encoder, options) if options.ray else read_here
     captions = _open_caption_encoder(options)
     store = _open_store(options, new=True)
@@ -116,14 +118,16 @@ def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
-    from .retrieval.reader import open_picture
     from .retrieval.search import StyleQuery, search
 
-    image = open_picture(options.image) if options.image else None
+    image = _open_image(options.image) if options.image else None
+    if options.strategy == "image" and image is None:
+        raise ValueError("strategy image compares pictures: give one with --image, or choose another strategy.")
     ranked = (options.strategy, options.top_k, options.min_score, options.diversity)
     query = StyleQuery(options.prompt, *ranked, filter=options.filter, image=image, avoid=options.avoid)
     captions = _open_caption_encoder(options)
-    return search(_open_store(options), _open_encoder(options), query, captions).explain()
+    encoder = open_encoder(options.encoder, options.models, options.device)
+    return search(_open_store(options), encoder, query, captions).explain()
 
 
 def run_list(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -151,6 +155,8 @@ def run_export(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.file.suffix.lower() != PACK_SUFFIX:
         raise ValueError(f"{options.file.name} does not end in {PACK_SUFFIX}: name the file so, for it to be imported.")
+    if not options.file.parent.is_dir():
+        raise FileNotFoundError(f"folder {options.file.parent} does not exist: make it, or name another file.")
     with tqdm(unit="picture", disable=None) as bar:
         count = export_pack(_open_store(options), options.file, _progress_on(bar))
     return {"exported": count, "file": str(options.file)}
@@ -173,21 +179,19 @@ def run_stats(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
-    from .retrieval.origin import read_origin
+    from .retrieval.database import FILE
+    from .retrieval.origin import check_name
     from .retrieval.store import StyleStore
 
+    check_name(options.name)
     folder = options.root / options.name
-    if not new and read_origin(folder) is None:
-        known = sorted(path.name for path in options.root.glob("*") if path.is_dir()) if options.root.is_dir() else []
+    if not new and not (folder / FILE).is_file():
+        known = sorted(file.parent.name for file in options.root.glob(f"*/{FILE}"))
         raise FileNotFoundError(
             f"there is no knowledge base '{options.name}' in {options.root} (there: {', '.join(known) or 'none'}): "
             "correct the name or --root, or make it with ingest."
         )
     return StyleStore(folder, options.wait)
-
-
-def _open_encoder(options: argparse.Namespace) -> StyleEncoder:
-    return open_encoder(options.encoder, options.models, options.device)
 
 
 def _open_caption_encoder(options: argparse.Namespace) -> SentenceEncoder | None:
@@ -199,6 +203,17 @@ def _ray_readings(encoder: StyleEncoder, options: argparse.Namespace) -> Reading
     from .retrieval.ray_readings import RayReadings
 
     return RayReadings(encoder, options.workers, options.device)
+
+
+def _open_image(path: Path) -> Image.Image:
+    from .retrieval.reader import open_picture
+
+    if not path.is_file():
+        raise FileNotFoundError(f"picture {path} does not exist: correct the path of --image.")
+    try:
+        return open_picture(path)
+    except ValueError as error:
+        raise ValueError(f"picture {path} can't be used: {error}; give another with --image.") from error
 
 
 def _progress_on(bar: Any) -> Callable[[int, int], None]:

@@ -7,14 +7,11 @@ shapes that tell one family from another (cross-attention width 768 = SD 1.x, 10
 import hashlib
 import json
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-Shapes = dict[str, tuple[int, ...]]
-
-MAX_HEADER_BYTES = 100_000_000  # the limit that the safetensors format itself sets
+from .weight_files import Shapes, load_pickle, read_safetensors_header
 
 _FAMILIES = {768: "SD 1.5", 1024: "Stable Diffusion 2", 1280: "SDXL refiner", 2048: "SDXL"}
 
@@ -49,8 +46,8 @@ def read_shapes(path: Path) -> Shapes:
     Raises ValueError when the file is damaged or holds anything but tensors.
     """
     if path.suffix == ".safetensors":
-        return _read_safetensors_header(path)
-    return {key: tuple(value.shape) for key, value in _load_pickle(path, "meta").items()}
+        return read_safetensors_header(path)
+    return {key: tuple(value.shape) for key, value in load_pickle(path, "meta").items()}
 
 
 def load_state_dict(path: Path) -> dict[str, Any]:
@@ -59,7 +56,7 @@ def load_state_dict(path: Path) -> dict[str, Any]:
         from safetensors.torch import load_file
 
         return load_file(path)
-    return _load_pickle(path, "cpu")
+    return load_pickle(path, "cpu")
 
 
 def identify(path: Path) -> ModelFile:
@@ -82,52 +79,6 @@ def fingerprint(path: Path) -> str:
             stream.seek(max(0, size - (1 << 20)))
             digest.update(stream.read())
     return digest.hexdigest()[:16]
-
-
-def _read_safetensors_header(path: Path) -> Shapes:
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size - 8):
-            raise ValueError(f"{path.name} is damaged or not a safetensors file: download it again.")
-        try:
-            header = json.loads(stream.read(length))
-            tensors = {key: value for key, value in header.items() if key != "__metadata__"}
-            end = max((value["data_offsets"][1] for value in tensors.values()), default=0)
-            shapes = {key: tuple(value["shape"]) for key, value in tensors.items()}
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path.name} is damaged or not a safetensors file: download it again.") from error
-    if (size := path.stat().st_size) < 8 + length + end:
-        raise ValueError(f"{path.name} is cut off, at {size:,} of {8 + length + end:,} bytes: download it again.")
-    return shapes
-
-
-def _load_pickle(path: Path, device: str) -> dict[str, Any]:
-    import pickle
-
-    import torch
-
-    try:
-        tree = torch.load(path, map_location=device, weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path.name} holds more than tensors and is not opened, for it could run code: "
-            "use the .safetensors version of it."
-        ) from error
-    except (RuntimeError, EOFError, OSError, LookupError, ValueError) as error:
-        raise ValueError(f"{path.name} is damaged or not a PyTorch weights file: download it again.") from error
-    if not isinstance(tree, dict):
-        raise ValueError(f"{path.name} holds a {type(tree).__name__}, not a table of tensors.")
-    return _flatten(tree.get("state_dict", tree))
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        elif hasattr(value, "shape"):
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _identify_file(path: Path) -> ModelFile:

@@ -14,7 +14,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -132,7 +132,7 @@ def report(library: Library, encoder: StyleEncoder) -> dict[str, Any]:
         "query_pictures": len(library.asked_by_picture),
         "found": {name: measures(ranks_of_right(library, encoder, name, these)) for name, these in asked.items()},
         "min_score": MIN_SCORE,
-        "no_match": {name: abstentions(library, encoder, name, [MIN_SCORE])[0] for name in TEXT_STRATEGIES},
+        "no_match": {name: abstentions(library, encoder, name, these, [MIN_SCORE])[0] for name, these in asked.items()},
     }
 
 
@@ -156,17 +156,17 @@ def measures(ranks: Sequence[int]) -> dict[str, float]:
 
 
 def abstentions(
-    library: Library, encoder: StyleEncoder, strategy: str, thresholds: Sequence[float]
+    library: Library, encoder: StyleEncoder, strategy: str, asked: Sequence[Asked], thresholds: Sequence[float]
 ) -> list[dict[str, float]]:
-    """At each min_score, ascending, how right "no match" is, and how many of the prompts without a match get it.
+    """At each min_score, ascending, how right "no match" is, and how many of the questions without a match get it.
 
-    Every prompt is asked twice: of the whole library, and with its style left out.
+    Every question is asked twice: of the whole library, and with its style left out.
     """
     ask = partial(search, library.store, encoder)
     pairs = []  # is the style left out; how many of the thresholds something reached
-    for one in library.asked:
+    for one in asked:
         for left_out in ("", library.without(one.style)):
-            query = partial(StyleQuery, one.text, strategy, 1, filter=left_out)
+            query = partial(StyleQuery, one.text, strategy, 1, filter=left_out, image=one.picture)
             answers = takewhile(bool, (ask(query(min_score=at)) for at in thresholds))
             pairs.append((bool(left_out), sum(1 for _ in answers)))
     return [_no_match(pairs, number) for number in range(len(thresholds))]
@@ -191,11 +191,12 @@ def choose(library: Library, encoder: StyleEncoder) -> dict[str, Any]:
         for weight in WEIGHTS:
             with patch.multiple(fusion, COVERAGE=coverage, KEYWORD=weight):
                 by_constants[f"coverage {coverage}, weight {weight:g}"] = found("hybrid")
-    few = replace(library, asked=library.asked[:: CHOSEN_BY // PER_LABEL])
+    few = library.asked[:: CHOSEN_BY // PER_LABEL]
+    abstained = abstentions(library, encoder, "hybrid", few, THRESHOLDS)
     return {
         "alone": {strategy: found(strategy) for strategy in ("semantic", "keyword")},
         "hybrid": by_constants,
-        "no_match_by_min_score": dict(zip(THRESHOLDS, abstentions(few, encoder, "hybrid", THRESHOLDS), strict=True)),
+        "no_match_by_min_score": dict(zip(THRESHOLDS, abstained, strict=True)),
     }
 
 

@@ -1,7 +1,6 @@
 """Where things are in ComfyUI's folders: the models that each COMBO lists, knowledge bases, embeddings."""
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import folder_paths
 from ..model_files import identify
 from ..retrieval.database import FILE
 from ..retrieval.families import FAMILIES
-from ..retrieval.index import SETTINGS
+from ..retrieval.origin import check_name
 from .hub import HUB, local_copy
 
 PACK = Path(__file__).resolve().parent.parent
@@ -31,8 +30,6 @@ BUNDLED = {
     "caption_encoder": {},
     "lora": {},
 }
-# Names that Windows keeps for devices, whatever follows the first dot.
-_DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
 # The model folders of ComfyUI that a COMBO looks into.
 FOLDERS = {
     "base_model": ("checkpoints", "diffusers"),
@@ -123,13 +120,7 @@ def knowledge_base_folder(name: str) -> Path:
 
     Raises ValueError for a name that is no plain folder name on every operating system.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}[A-Za-z0-9]|[A-Za-z0-9]", name):
-        raise ValueError(
-            f"name {name!r} can't name a knowledge base: use 1 to 64 letters, digits, spaces, dots, dashes and "
-            "underscores, beginning and ending with a letter or digit."
-        )
-    if name.lower().partition(".")[0] in _DEVICES or name.lower() == SETTINGS:
-        raise ValueError(f"name {name!r} can't name a knowledge base: it is reserved, choose another.")
+    check_name(name)
     return Path(system_user_directory()) / name
 
 

@@ -40,23 +40,26 @@ class Database:
     """One SQLite file. Any thread may call; writers of several processes are kept apart by the store's lock."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")  # what was reported as stored outlives a power cut as well
-        self._db.executescript(_SCHEMA)
+        with self._in_a_sentence():
+            self._db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")  # what was reported as stored outlives a power cut as well
+            self._db.executescript(_SCHEMA)
 
     @contextmanager
     def transaction(self, write: bool = True) -> Iterator[None]:
         """Everything inside is committed together, or, when reading, comes from one state."""
-        with self._lock:
+        with self._lock, self._in_a_sentence():
             self._db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite has ended it itself when a disk is full
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def meta(self) -> dict[str, Any]:
         return {name: json.loads(value) for name, value in self._read("SELECT name, value FROM meta")}
@@ -159,8 +162,19 @@ class Database:
         self._db.close()
 
     def _read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock:
+        with self._lock, self._in_a_sentence():
             return self._db.execute(query, values).fetchall()
+
+    @contextmanager
+    def _in_a_sentence(self) -> Iterator[None]:
+        """Make SQLite's errors an OSError that says of which knowledge base, and what to do."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise OSError(
+                f"knowledge base '{self._path.parent.name}' can't be used, SQLite says '{error}' of {self._path}: make "
+                "room, or end who holds it; if it is damaged, put a copy back, or remove its folder and ingest again."
+            ) from error
 
     def _read_pages(self, query: str, values: Sequence[str]) -> Iterator[Any]:
         for at in range(0, len(values), _PAGE):

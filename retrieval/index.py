@@ -29,6 +29,10 @@ _NEEDS = {
 }
 
 
+class DamagedIndex(ValueError):
+    """What an engine keeps in a folder of ours can't be read. It can be made anew."""
+
+
 class StyleIndex(Protocol):
     """Vectors of unit length under whole-number keys, which are not there yet when they are added."""
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .database import FILE, Database
+from .index import SETTINGS
 
 FORMAT = 2
+# Names that Windows keeps for devices, whatever follows the first dot.
+_DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
 
 
 @dataclass
@@ -27,6 +30,17 @@ class Origin:
     revision: int = 0
     background: dict[str, list[float]] = field(default_factory=dict)
     pack: str = ""
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError for a name of a knowledge base that is no plain folder name on every operating system."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}[A-Za-z0-9]|[A-Za-z0-9]", name):
+        raise ValueError(
+            f"name {name!r} can't name a knowledge base: use 1 to 64 letters, digits, spaces, dots, dashes and "
+            "underscores, beginning and ending with a letter or digit."
+        )
+    if name.lower().partition(".")[0] in _DEVICES or name.lower() == SETTINGS:
+        raise ValueError(f"name {name!r} can't name a knowledge base: it is reserved, choose another.")
 
 
 def same_weights(one: str, other: str) -> bool:

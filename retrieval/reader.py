@@ -29,6 +29,7 @@ _DAMAGED = (  # what Pillow's decoders raise on files that are cut off or made u
 )  # fmt: skip
 _LOOKED = 1000  # entries of a folder: some milliseconds
 SKIP_MARKER = ".nomedia"  # a folder that holds a file of this name is not looked into, as on Android
+TAGLESS_MARKER = ".tagless"  # the name of a folder that holds a file of this name is no tag of its pictures
 
 OnSkipped = Callable[[Path, OSError], None]
 
@@ -163,7 +164,8 @@ def read_description(path: Path) -> tuple[str, tuple[str, ...], str]:
             caption, tags, licence = text.read(MAX_CAPTION + 1), [], ""
     else:
         caption, tags, licence = read_png_text(path) if path.suffix.lower() == ".png" else ("", [], "")
-    clean = dict.fromkeys(to_unicode(tag).strip().lower()[:MAX_TAG] for tag in [path.parent.name, *tags] if tag.strip())
+    folder = "" if (path.parent / TAGLESS_MARKER).is_file() else path.parent.name
+    clean = dict.fromkeys(to_unicode(tag).strip().lower()[:MAX_TAG] for tag in [folder, *tags] if tag.strip())
     return to_unicode(caption).strip()[:MAX_CAPTION], tuple(clean)[:MAX_TAGS], to_unicode(licence).strip()[:MAX_TAG]
 
 

@@ -14,6 +14,10 @@ from .records import StyleRecord
 Row = tuple[int, StyleRecord, bytes]
 
 
+class DamagedSegment(ValueError):
+    """Files of `Segment.save` are missing or not whole. They can be made anew."""
+
+
 class Segment:
     """keys: (N,) int64, ascending. ids: (N,) bytes. vectors: (N, D) float32, unit length."""
 
@@ -22,7 +26,6 @@ class Segment:
         self.ids = ids
         self.vectors = vectors
         self.records = records
-        self._folder: Path | None = None
 
     @classmethod
     def build(cls, rows: Sequence[Row]) -> Segment:
@@ -34,10 +37,17 @@ class Segment:
 
     @classmethod
     def open(cls, folder: Path) -> Segment:
-        """Map the files of `save`: nothing is read before it is needed, and processes share what was."""
-        keys, ids, vectors = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("keys", "ids", "vectors"))
+        """Map the files of `save`: no array is read before it is needed, and processes share what was.
+
+        Raises DamagedSegment when one is missing or not whole.
+        """
+        try:
+            keys, ids, vectors = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("keys", "ids", "vectors"))
+            postings = Postings.load(folder)
+        except (OSError, ValueError) as error:
+            raise DamagedSegment(str(error)) from error
         segment = cls(keys, ids, vectors, ())
-        segment._folder = folder
+        segment.postings = postings
         return segment
 
     def save(self, folder: Path) -> None:
@@ -53,7 +63,7 @@ class Segment:
 
     @cached_property
     def postings(self) -> Postings:
-        return Postings.load(self._folder) if self._folder else Postings.build(self.records)
+        return Postings.build(self.records)
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from .database import Database
-from .index import EngineChoice, StyleIndex, open_index
-from .segment import Row, Segment
+from .index import DamagedIndex, EngineChoice, StyleIndex, open_index
+from .segment import DamagedSegment, Row, Segment
 from .view import View
 
 FOLDER = "index"
@@ -59,13 +59,16 @@ def open_view(place: Place, meta: dict[str, Any]) -> View:
     """Open the published snapshot, if there is one that this engine made; without, every row counts as added since."""
     if meta.get("engine") != place.choice.identity or not meta.get("through") or meta.get("form") != _FORM:
         return View()
-    segment = Segment.open(place.snapshot(meta["snapshot"]))
-    index = place.index(meta["snapshot"], meta["collection"])
     lost = np.array(meta["lost"], dtype=np.int64)
-    sample = np.linspace(0, len(segment) - 1, min(_SAMPLE, len(segment))).astype(np.int64)
-    sample = np.setdiff1d(sample, segment.rows_of(lost))
-    if missing := len(_unfound(index, segment.keys[sample], segment.vectors[sample])):
-        log.warning("%s: the index misses %d of %d pictures and is made anew", place.folder.name, missing, len(sample))
+    try:
+        segment = Segment.open(place.snapshot(meta["snapshot"]))
+        index = place.index(meta["snapshot"], meta["collection"])
+        missing = _missing_of_sample(index, segment, lost)
+    except (DamagedIndex, DamagedSegment) as error:
+        log.warning("%s: the index is damaged and is made anew (%s)", place.folder.name, error)
+        return View()
+    if missing:
+        log.warning("%s: the index misses %d of its pictures and is made anew", place.folder.name, missing)
         index.close()
         return View()
     return View(segment, index, lost)
@@ -136,6 +139,13 @@ def _repair(index: StyleIndex, segment: Segment, on_checked: Callable[[int], Non
     return _unfound(index, lost, again)
 
 
+def _missing_of_sample(index: StyleIndex, segment: Segment, lost: np.ndarray) -> int:
+    """Return how many of a few rows, all but the lost ones, the index does not find by their own vectors."""
+    sample = np.linspace(0, len(segment) - 1, min(_SAMPLE, len(segment))).astype(np.int64)
+    sample = np.setdiff1d(sample, segment.rows_of(lost))
+    return len(_unfound(index, segment.keys[sample], segment.vectors[sample]))
+
+
 def _unfound(
     index: StyleIndex, keys: np.ndarray, vectors: np.ndarray, on_checked: Callable[[int], None] = lambda done: None
 ) -> np.ndarray:
@@ -153,12 +163,19 @@ def _collection(name: str) -> str:
     return f"style_rag_{re.sub('[^A-Za-z0-9]', '_', name)[:32]}_{uuid.uuid4().hex[:12]}"
 
 
+def _keys_of(snapshot: Path) -> np.ndarray:
+    try:
+        return Segment.open(snapshot).keys
+    except DamagedSegment:
+        return np.zeros(0, dtype=np.int64)
+
+
 def _sweep(place: Place, before: dict[str, Any], number: int, collection: str) -> None:
     """Remove what no reader can still be opening: all snapshots but this and the last, and a collection left behind."""
     left = before.get("collection", collection)
     if left != collection and not place.choice.is_local and before.get("engine") == place.choice.identity:
         index = place.index(number, left)
-        index.clear(np.load(place.snapshot(before["snapshot"]) / "keys.npy"))
+        index.clear(_keys_of(place.snapshot(before["snapshot"])))
         index.close()
     for folder in (place.folder / FOLDER).iterdir():
         if folder.name not in (str(number), str(number - 1)):

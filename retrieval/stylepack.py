@@ -27,7 +27,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from .origin import pack_version
-from .reader import MAX_SIDECAR, SUFFIXES, read_source
+from .reader import MAX_SIDECAR, SUFFIXES, TAGLESS_MARKER, read_source
 from .records import StyleRecord
 from .store import StyleStore
 
@@ -166,6 +166,8 @@ def _extract(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], target: P
     draft = target.with_name(f".{target.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     try:
+        draft.mkdir(parents=True)
+        (draft / TAGLESS_MARKER).touch()  # its name is made up here
         for entry in entries:
             path = draft / Path(*entry.filename.split("/")[1:])
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -12,8 +14,10 @@ import numpy as np
 from chromadb.api.client import Client
 from chromadb.api.collection_configuration import CreateCollectionConfiguration, CreateHNSWConfiguration
 from chromadb.config import Settings
+from chromadb.errors import InternalError
+from httpx import TransportError
 
-from ..index import EngineChoice, as_keys
+from ..index import DamagedIndex, EngineChoice, as_keys
 
 _PAGE = 2000
 # Measured on 20,000 clustered vectors of 512 numbers: recall@10 was 0.965 at Chroma's own 16 / 100 / 100.
@@ -23,27 +27,33 @@ _GRAPH = CreateHNSWConfiguration(space="cosine", max_neighbors=24, ef_constructi
 class ChromaIndex:
     def __init__(self, choice: EngineChoice, folder: Path, collection: str) -> None:
         self._name = collection
-        self._client = _connect(choice, folder)
-        self._close = weakref.finalize(self, self._client.close)  # Chroma keeps in memory what nobody closes
-        self._collection = self._open()
+        self._choice = choice
+        with _sentences(choice):
+            self._client = _connect(choice, folder)
+            self._close = weakref.finalize(self, self._client.close)  # Chroma keeps in memory what nobody closes
+            self._collection = self._open()
 
     def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
-        for at in range(0, len(keys), _PAGE):
-            ids = [str(key) for key in keys[at : at + _PAGE]]
-            self._collection.add(ids=ids, embeddings=vectors[at : at + _PAGE].astype(np.float32))
+        with _sentences(self._choice):
+            for at in range(0, len(keys), _PAGE):
+                ids = [str(key) for key in keys[at : at + _PAGE]]
+                self._collection.add(ids=ids, embeddings=vectors[at : at + _PAGE].astype(np.float32))
 
     def remove(self, keys: np.ndarray) -> None:
-        for at in range(0, len(keys), _PAGE):
-            self._collection.delete(ids=[str(key) for key in keys[at : at + _PAGE]])
+        with _sentences(self._choice):
+            for at in range(0, len(keys), _PAGE):
+                self._collection.delete(ids=[str(key) for key in keys[at : at + _PAGE]])
 
     def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
         queries = list(vectors.astype(np.float32))
-        found = self._collection.query(query_embeddings=queries, n_results=count, include=[])
+        with _sentences(self._choice):
+            found = self._collection.query(query_embeddings=queries, n_results=count, include=[])
         return [as_keys(ids) for ids in found["ids"]]
 
     def clear(self, keys: np.ndarray) -> None:
-        self._client.delete_collection(self._name)
-        self._collection = self._open()
+        with _sentences(self._choice):
+            self._client.delete_collection(self._name)
+            self._collection = self._open()
 
     def close(self) -> None:
         self._close()
@@ -51,6 +61,21 @@ class ChromaIndex:
     def _open(self) -> chromadb.Collection:
         graph = CreateCollectionConfiguration(hnsw=_GRAPH)
         return self._client.get_or_create_collection(self._name, configuration=graph, embedding_function=None)
+
+
+@contextmanager
+def _sentences(choice: EngineChoice) -> Iterator[None]:
+    """Raise DamagedIndex for a folder that Chroma can't read, ConnectionError for a server that does not answer."""
+    try:
+        yield
+    except TransportError as error:
+        raise ConnectionError(
+            f"the Chroma server {choice.url} of settings.json does not answer: start it, or correct its url."
+        ) from error
+    except InternalError as error:
+        if choice.url:
+            raise
+        raise DamagedIndex(f"Chroma can't read it: {error}") from error
 
 
 def _connect(choice: EngineChoice, folder: Path) -> Client:

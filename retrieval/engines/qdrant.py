@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -19,45 +21,54 @@ _opened: WeakValueDictionary[str, QdrantClient] = WeakValueDictionary()
 class QdrantIndex:
     def __init__(self, choice: EngineChoice, folder: Path, collection: str) -> None:
         self._name = collection
+        self._choice = choice
         self._client = _connect(choice, folder)
-        try:
+        with _sentence(choice):
             self._exists = self._client.collection_exists(collection)
-        except ResponseHandlingException as error:
-            raise ConnectionError(
-                f"the Qdrant server {choice.url} of settings.json does not answer: start it, or correct its url."
-            ) from error
 
     def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
-        if not self._exists:
-            size = models.VectorParams(size=vectors.shape[1], distance=models.Distance.COSINE)
-            self._client.create_collection(self._name, vectors_config=size)
-            self._exists = True
-        for at in range(0, len(keys), _PAGE):
-            page = zip(keys[at : at + _PAGE].tolist(), vectors[at : at + _PAGE].tolist(), strict=True)
-            points = [models.PointStruct(id=key, vector=vector) for key, vector in page]
-            self._client.upsert(self._name, points, wait=True)
+        with _sentence(self._choice):
+            if not self._exists:
+                size = models.VectorParams(size=vectors.shape[1], distance=models.Distance.COSINE)
+                self._client.create_collection(self._name, vectors_config=size)
+                self._exists = True
+            for at in range(0, len(keys), _PAGE):
+                page = zip(keys[at : at + _PAGE].tolist(), vectors[at : at + _PAGE].tolist(), strict=True)
+                points = [models.PointStruct(id=key, vector=vector) for key, vector in page]
+                self._client.upsert(self._name, points, wait=True)
 
     def remove(self, keys: np.ndarray) -> None:
         if self._exists and len(keys):
-            self._client.delete(self._name, models.PointIdsList(points=keys.tolist()), wait=True)
+            with _sentence(self._choice):
+                self._client.delete(self._name, models.PointIdsList(points=keys.tolist()), wait=True)
 
     def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
         if not self._exists:
             return [as_keys([]) for _ in vectors]
         asked = [models.QueryRequest(query=vector, limit=count) for vector in vectors.tolist()]
-        return [
-            as_keys([point.id for point in found.points])
-            for found in self._client.query_batch_points(self._name, asked)
-        ]
+        with _sentence(self._choice):
+            answers = self._client.query_batch_points(self._name, asked)
+        return [as_keys([point.id for point in found.points]) for found in answers]
 
     def clear(self, keys: np.ndarray) -> None:
         if self._exists:
-            self._client.delete_collection(self._name)
+            with _sentence(self._choice):
+                self._client.delete_collection(self._name)
             self._exists = False
 
     def close(self) -> None:
         """Let go of the client, which closes itself with its last user."""
         self.__dict__.pop("_client", None)
+
+
+@contextmanager
+def _sentence(choice: EngineChoice) -> Iterator[None]:
+    try:
+        yield
+    except ResponseHandlingException as error:
+        raise ConnectionError(
+            f"the Qdrant server {choice.url} of settings.json does not answer: start it, or correct its url."
+        ) from error
 
 
 def _connect(choice: EngineChoice, folder: Path) -> QdrantClient:

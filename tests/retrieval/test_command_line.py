@@ -96,6 +96,17 @@ def test_it_waits_for_another_writer_as_long_as_it_is_told(capsys: pytest.Captur
     assert "'two' is being written by another process, for more than 0.2 seconds" in capsys.readouterr().err
 
 
+def test_a_knowledge_base_that_is_still_empty_says_so(
+    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path
+) -> None:
+    StyleStore(tmp_path / "bases" / "none")
+    assert answer(capsys, tmp_path / "bases", "list", "none") == []
+    assert answer(capsys, tmp_path / "bases", "stats", "none")["total"] == 0
+    for arguments in (["search", "none", "x"], ["export", "none", str(tmp_path / "none.stylepack")]):
+        assert main([*arguments, "--root", str(tmp_path / "bases")]) == 1
+        assert "knowledge base 'none' is empty" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -104,6 +115,14 @@ def test_it_waits_for_another_writer_as_long_as_it_is_told(capsys: pytest.Captur
         (["ingest", "two", "ftp://host/a.png"], "source ftp://host/a.png begins with ftp://"),
         (["ingest", "two", "http://127.0.0.1/a.png"], "the host 127.0.0.1 has the address 127.0.0.1, which is not"),
         (["search", "two", "x", "--encoder", "/no/model"], "encoder /no/model does not exist"),
+        (["ingest", "../two", "styles"], "name '../two' can't name a knowledge base: use 1 to 64 letters"),
+        (["stats", "two/three"], "name 'two/three' can't name a knowledge base"),
+        (["stats", ""], "name '' can't name a knowledge base"),
+        (["stats", "settings.json"], "name 'settings.json' can't name a knowledge base: it is reserved"),
+        (["search", "two", "", "--strategy", "image"], "strategy image compares pictures: give one with --image"),
+        (["search", "two", "x", "--image", "/no.png"], "picture /no.png does not exist: correct the path of --image."),
+        (["search", "two", "x", "--image", __file__], "test_command_line.py can't be used: it is not a picture"),
+        (["export", "two", "/no/two.stylepack"], "folder /no does not exist: make it, or name another file."),
         (["search", "two", ""], "the prompt is empty"),
         (["search", "two", "x", "--top-k", "0"], "top_k is 0: ask for 1 match or more."),
         (["search", "two", "x", "--min-score", "7"], "min_score is 7: give a number from 0 to 1."),

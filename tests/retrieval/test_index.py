@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,15 @@ ENGINES = (
 
 @pytest.fixture(scope="module")
 def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with chroma_run(tmp_path_factory.mktemp("chroma server")) as url:
+        yield url
+
+
+@contextmanager
+def chroma_run(folder: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("chroma server")
     program = [str(Path(sys.executable).with_name("chroma")), "run", "--path", str(folder)]
     server = subprocess.Popen([*program, "--host", "127.0.0.1", "--port", str(port)], stdout=subprocess.DEVNULL)
     try:
@@ -157,6 +163,27 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.
 def test_a_server_that_does_not_answer_is_named(tmp_path: Path, engine: str) -> None:
     with pytest.raises(ConnectionError, match=r"server http://127\.0\.0\.1:9 of settings\.json does not answer"):
         open_index(EngineChoice(engine, url="http://127.0.0.1:9"), tmp_path, "styles")
+
+
+@pytest.mark.filterwarnings("ignore:Api key is used")
+@pytest.mark.parametrize("engine", ["chroma-server", "qdrant"])
+def test_a_server_that_ends_while_it_is_in_use_is_named(
+    tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STYLE_RAG_TEST_KEY", KEY)
+    row, key = np.eye(1, 4, dtype=np.float32), np.array([3])
+    with ExitStack() as running:
+        url = (
+            running.enter_context(qdrant_over_http())[0]
+            if engine == "qdrant"
+            else running.enter_context(chroma_run(tmp_path / "server"))
+        )
+        choice = EngineChoice(engine, url=url, api_key_env="STYLE_RAG_TEST_KEY" if engine == "qdrant" else "")
+        index = open_index(choice, tmp_path / "engine", "ink")
+        index.add(key, row)
+    for ask in (lambda: index.nearest(row, 1), lambda: index.add(key, row), lambda: index.remove(key)):
+        with pytest.raises(ConnectionError, match=rf"server {url} of settings\.json does not answer: start it"):
+            ask()
 
 
 @pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import ColourEncoder, paint
+from style_pack.retrieval.database import FILE
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.records import StyleRecord
 from style_pack.retrieval.search import StyleQuery, search
@@ -114,6 +115,49 @@ def test_what_a_damaged_index_misses_is_found_and_repaired(store: StyleStore) ->
     with opened.reading() as view:
         assert view.changes == 0
     assert missing(opened) == []
+
+
+@pytest.mark.parametrize("file", ["", "keys.npy", "vectors.npy", "postings", "engine/chroma.sqlite3"])
+@pytest.mark.parametrize("cut", [False, True])
+def test_an_index_whose_files_are_gone_or_cut_is_made_anew(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path, file: str, cut: bool
+) -> None:
+    [snapshot] = (filled.folder / "index").iterdir()
+    for path in snapshot.glob("**/*.*" if file == "" else {"postings": "counts.npy"}.get(file, file)):
+        if cut and path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        elif path.is_file():
+            path.unlink()
+    again = StyleStore(filled.folder)
+    assert missing(again) == []
+    assert [m.record.name for m in search(again, encoder, StyleQuery("red brick", filter="tag:brick"))] == ["warm/red"]
+    ingest(again, encoder, [folder], "sync")
+    with StyleStore(filled.folder).reading() as view:
+        assert len(view.snapshot_keys) == 5
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all" * 1000, 0.4])
+def test_a_damaged_database_is_one_sentence(filled: StyleStore, content: bytes | float) -> None:
+    filled.publish()
+    filled._database.close()
+    file = filled.folder / FILE
+    for beside in filled.folder.glob(f"{FILE}-*"):
+        beside.unlink()
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * content)] if isinstance(content, float) else content)
+    if content == b"":
+        assert len(StyleStore(filled.folder)) == 0
+        return
+    with pytest.raises(OSError, match=r"knowledge base 'colours' can't be used, SQLite says .* put a copy back"):
+        StyleStore(filled.folder).records()
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(filled: StyleStore) -> None:
+    pages = filled._database._read("PRAGMA page_count")[0][0]
+    filled._database._read(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(OSError, match="SQLite says 'database or disk is full'"):
+        fill(filled, range(200))
+    assert (len(filled), missing(StyleStore(filled.folder))) == (5, [])
 
 
 def test_a_row_that_the_index_never_finds_is_looked_at_itself(

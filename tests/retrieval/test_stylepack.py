@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import ColourEncoder
+from fakes import ColourEncoder, paint
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.reader import find_pictures
 from style_pack.retrieval.store import StyleStore
@@ -55,6 +55,17 @@ def test_a_pack_brings_everything_and_embeds_nothing(
         assert Path(copy.file).is_relative_to(other.folder)
     ids = list(here)
     assert np.array_equal(filled.vectors(ids), other.vectors(ids))
+
+
+def test_pictures_of_a_flat_folder_get_no_tag_by_being_unpacked(
+    store: StyleStore, other: StyleStore, encoder: ColourEncoder, tmp_path: Path
+) -> None:
+    for colour in ("red", "blue"):
+        paint(tmp_path / "flat" / f"{colour}.png", colour)
+    ingest(store, encoder, [tmp_path / "flat"], "sync")
+    export_pack(store, tmp_path / "flat.stylepack")
+    ingest(other, encoder, [tmp_path / "flat.stylepack"], "sync")
+    assert [record.tags for record in other.records().values()] == [("flat",), ("flat",)]
 
 
 def test_the_url_of_a_fetched_picture_travels_from_pack_to_pack(
