@@ -46,7 +46,7 @@ export class Gallery {
       itemAt: (index) => this.itemAt(index),
       thumbnailOf: (style) => requests.thumbnailUrl(this.name, style.id),
       dragData: (style) => this.withBase(style),
-      onOpen: (style) => this.details.show(style),
+      onOpen: (style, byKey) => this.details.show(style, byKey),
       onRemove: (style) => this.remove(style),
     });
     this.details = new Details({
@@ -214,7 +214,9 @@ export class Gallery {
     await this.trying(async () => {
       const { file_stays: stays } = await requests.removeStyle(name, style.id);
       this.details.hide();
+      const place = this.grid.current;
       await this.refresh();
+      this.grid.goTo(place);
       const undo = element("button", { textContent: t("Undo"), onclick: () => this.restore(name, style) });
       const where = stays ? t("Its file stays in its folder, and the next sync brings it back.") : "";
       this.say(`${t("Removed “{style}”.", { style: style.caption || style.name })} ${where} `, undo);
