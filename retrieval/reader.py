@@ -16,6 +16,8 @@ from .records import SourceFile
 
 _HEIC = {".heic", ".heif"}
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"} | _HEIC
+# What Pillow may take a file for, whatever its name says: with all that it knows, EPS would start Ghostscript.
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "HEIF")
 PACK_SUFFIX = ".stylepack"  # a knowledge base in one file, see `stylepack`
 MAX_PIXELS = 100_000_000  # 300 MB once decoded; a larger picture is refused before it is decoded
 MAX_CAPTION = 2000  # characters; some 400 words, more than any encoder was trained to read
@@ -55,7 +57,8 @@ def _require_pictures(source: Path, holds: bool) -> None:
         raise ValueError(
             f"source folder {source} holds no picture ({', '.join(sorted(SUFFIXES))}): add some or name another folder."
         )
-    if source.is_file() and source.suffix.lower() not in SUFFIXES | {PACK_SUFFIX}:
+    known = source.is_file() and source.suffix.lower() in SUFFIXES | {PACK_SUFFIX}
+    if not source.is_dir() and not known:  # a pipe or a device would be waited for
         raise ValueError(
             f"source {source.name} is not a picture file: name a folder, a {PACK_SUFFIX}, or one of "
             f"{', '.join(sorted(SUFFIXES))}."
@@ -71,7 +74,7 @@ def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pix
     if path.suffix.lower() in _HEIC:
         _register_heic()
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_formats()) as image:
             pixels = image.width * image.height
             if pixels <= MAX_PIXELS:
                 before_decoding(pixels)
@@ -88,6 +91,11 @@ def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pix
     except _DAMAGED as error:
         raise ValueError(f"it is damaged: {error}") from error
     raise ValueError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS:,} allowed")
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -215,7 +215,6 @@ def test_ten_thousand_styles_have_elements_for_those_in_view(editor: ComfyPage, 
 def test_it_fits_a_narrow_window_and_both_themes(editor: ComfyPage, comfy_server: ComfyServer, ids: list[str]) -> None:
     """And shows itself in docs/styles_tab.png, where `make screenshots` asks for it."""
     page = editor.page
-    editor.load_workflow(json.loads((ROOT / "workflows" / "quickstart.json").read_text(encoding="utf-8")), "quickstart")
     tab = show(editor, BUNDLED)
     tab.get_by_label("Search styles").fill("a lighthouse as a blueprint")
     expect(tab.get_by_role("status")).to_contain_text("best of")
@@ -227,6 +226,7 @@ def test_it_fits_a_narrow_window_and_both_themes(editor: ComfyPage, comfy_server
         page.wait_for_timeout(500)
         colours[theme] = tab.evaluate("tab => getComputedStyle(tab).color")
     assert colours["light"] != colours["dark"]
+    expect(tab.get_by_label("Chosen style")).to_be_visible()
     picture = page.screenshot(clip={"x": 0, "y": 0, "width": 1000, "height": 900})
     if folder := os.environ.get("SCREENSHOTS"):
         (Path(folder) / "styles_tab.png").write_bytes(picture)

@@ -292,3 +292,16 @@ def test_a_json_of_nulls_or_without_end_is_no_accident(tmp_path: Path) -> None:
     picture.with_suffix(".json").write_text("[" * 100_000)
     with pytest.raises(ValueError, match=r"its a\.json is not valid JSON"):
         read_description(picture)
+
+
+def test_a_file_of_another_kind_is_not_decoded_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow would have Ghostscript draw it."""
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    (tmp_path / "a.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+    assert Image.open(tmp_path / "a.png").format == "EPS"
+    with pytest.raises(ValueError, match="it is not a picture that can be read"):
+        open_picture(tmp_path / "a.png")

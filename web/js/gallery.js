@@ -90,11 +90,10 @@ export class Gallery {
   }
 
   // Asks for everything anew: at first, after a restart of the server, and when a workflow has run.
-  async refresh(chosen = this.name || chosenName()) {
+  async refresh(wanted) {
     await this.trying(async () => {
-      const told = await requests.listKnowledgeBases();
-      this.bases = told.knowledge_bases;
-      this.encoders = told.encoders;
+      ({ knowledge_bases: this.bases, encoders: this.encoders } = await requests.listKnowledgeBases());
+      const chosen = wanted ?? (this.name || chosenName()); // by now
       const names = this.bases.map(({ name, total }) => option(name, `${name} (${total})`));
       this.base.replaceChildren(...names, option(NEW, t("New knowledge base …")));
       this.encoder.replaceChildren(...this.encoders.map((name) => option(name, name)));
