@@ -10,13 +10,14 @@ FRONT_END ?= 1.58.1
 VENV_PYTHON := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-front-end check format serve bench setup-demo setup-dev
+.PHONY: help demo test test-front-end screenshots check format serve bench setup-demo setup-dev
 
 help:
 	@echo 'make demo    a sketch and a prompt become a picture: output/demo.png, output/demo_explained.png'
 	@echo 'make serve   ComfyUI with the pack in the foreground (PORT=8188, BASE=folder for models, input, output)'
 	@echo 'make test    the whole test suite (ARGS="-k word" for some of it)'
 	@echo 'make test-front-end   the browser tests on another version of the page (FRONT_END=1.58.1)'
+	@echo 'make screenshots   the browser tests of the Styles tab, which write docs/styles_tab.png'
 	@echo 'make check   format, lint and types'
 	@echo 'make format  put the code into the format that `make check` asks for'
 	@echo 'make bench   the benchmarks, one JSON object a line'
@@ -37,6 +38,9 @@ test: setup-dev
 
 test-front-end: setup-dev
 	@FRONT_END="$(FRONT_END)" $(VENV_PYTHON) -m pytest -c tests/pytest.ini --rootdir tests tests/browser $(ARGS)
+
+screenshots: setup-dev
+	@SCREENSHOTS="$(CURDIR)/docs" $(VENV_PYTHON) -m pytest -c tests/pytest.ini --rootdir tests tests/browser/test_styles_tab.py $(ARGS)
 
 check: setup-dev
 	@$(VENV_PYTHON) -m ruff format --check .

@@ -17,6 +17,12 @@ Json = dict[str, Any]
 REQUEST_SECONDS = 60.0
 POLL_SECONDS = 0.1
 
+NOTHING_TO_DO: Json = {
+    "1": {"class_type": "PrimitiveInt", "inputs": {"value": 0}},
+    "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+}
+"""A workflow of ComfyUI's own nodes that takes no time."""
+
 # A proxy set in the environment is for the world outside, not for a server on this machine.
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
@@ -106,8 +112,12 @@ class ComfyClient:
         self.post_json("/interrupt", {})
 
     def free(self) -> None:
-        """Asks ComfyUI to unload all models and forget all results, which it does before the next workflow."""
+        """Has ComfyUI unload all models and forget all results before any workflow that is queued from now on.
+
+        ComfyUI looks for that wish after a workflow, or when there is none to take: so a small one goes in between.
+        """
         self.post_json("/free", {"unload_models": True, "free_memory": True})
+        self.run(NOTHING_TO_DO)
 
     def check_alive(self) -> None:
         """Raises ComfyError when it is known that no answer can come any more. Here nothing is known."""

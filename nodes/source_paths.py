@@ -2,6 +2,8 @@
 
 import ipaddress
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from comfy.cli_args import args
 
 from ..retrieval.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
 from ..retrieval.index import SETTINGS
+from ..retrieval.origin import DEVICES
 from ..retrieval.reader import check_source, words_beside
 from . import paths
 
@@ -70,21 +73,32 @@ def _require_leave_to_fetch(sources: Sequence[Path | str]) -> None:
 def _resolve_source(line: str) -> Path | str:
     if is_url(line):
         return check_url(line).geturl()
-    if line.startswith(("\\\\", "//")) and not _listens_on_loopback():  # a mere look would log in to that host
-        raise PermissionError(f"source '{line}' names another host, and this server listens on {args.listen}.")
-    asked = Path(line).expanduser()
+    _refuse_hosts_and_devices(line)
+    asked = Path(os.path.expanduser(line))
     roots = [Path(folder_paths.get_input_directory()), paths.PACK]
     places = [asked] if asked.is_absolute() else [root / asked for root in roots]
-    path = next((place.resolve() for place in places if place.exists()), None)
-    if path is None:
-        looked = " and ".join(str(place) for place in places)
-        raise FileNotFoundError(f"source '{line}' does not exist (looked for {looked}): correct the path in sources.")
-    if not may_read(path):
+    resolved = [Path(os.path.realpath(place)) for place in places]
+    allowed = [place for place in resolved if may_read(place)]
+    if not allowed:  # nor is it told whether there is something
         raise PermissionError(
             f"source '{line}' lies outside ComfyUI's folders and the pack's styles, and this server listens on "
             f"{args.listen}: copy it into the input folder, or let the owner list it as allow_folders in {SETTINGS}."
         )
+    path = next((place for place in allowed if place.exists()), None)
+    if path is None:
+        looked = " and ".join(str(place) for place in allowed)
+        raise FileNotFoundError(f"source '{line}' does not exist (looked for {looked}): correct the path in sources.")
     return path
+
+
+def _refuse_hosts_and_devices(line: str) -> None:
+    """Raise PermissionError for what must not even be looked at on a server in a network."""
+    if _listens_on_loopback():
+        return
+    if len(line) > 1 and set(line[:2]) <= {"/", "\\"}:  # a mere look would log in to that host
+        raise PermissionError(f"source '{line}' names another host, and this server listens on {args.listen}.")
+    if any(part.partition(".")[0].strip().lower() in DEVICES for part in re.split(r"[/\\:]", line)):
+        raise PermissionError(f"source '{line}' names a device of Windows, and this server listens on {args.listen}.")
 
 
 def _refuse_links_out(source: Path) -> None:

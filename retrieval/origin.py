@@ -12,7 +12,7 @@ from .index import SETTINGS
 
 FORMAT = 2
 # Names that Windows keeps for devices, whatever follows the first dot.
-_DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
 
 
 @dataclass
@@ -39,7 +39,7 @@ def check_name(name: str) -> None:
             f"name {name!r} can't name a knowledge base: use 1 to 64 letters, digits, spaces, dots, dashes and "
             "underscores, beginning and ending with a letter or digit."
         )
-    if name.lower().partition(".")[0] in _DEVICES or name.lower() == SETTINGS:
+    if name.lower().partition(".")[0] in DEVICES or name.lower() == SETTINGS:
         raise ValueError(f"name {name!r} can't name a knowledge base: it is reserved, choose another.")
 
 

@@ -71,7 +71,8 @@ def _require_pictures(source: Path, holds: bool) -> None:
         raise ValueError(
             f"source folder {source} holds no picture ({', '.join(sorted(SUFFIXES))}): add some or name another folder."
         )
-    if source.is_file() and source.suffix.lower() not in SUFFIXES | {PACK_SUFFIX}:
+    known = source.is_file() and source.suffix.lower() in SUFFIXES | {PACK_SUFFIX}
+    if not source.is_dir() and not known:  # a pipe or a device would be waited for
         raise ValueError(
             f"source {source.name} is not a picture file: name a folder, a {PACK_SUFFIX}, or one of "
             f"{', '.join(sorted(SUFFIXES))}."

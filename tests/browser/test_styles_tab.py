@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -25,9 +27,9 @@ MARKUP = "<img src=x onerror=window.harmed=1>"
 def ids(comfy_server: ComfyServer) -> list[str]:
     """A knowledge base of four pictures, the words of one are markup; one to be changed, and one to look at."""
     add(comfy_server, "to change", [4100], "first")
-    houses = sorted((ROOT / "styles").glob("*/house.jpg"))
-    words = "\n".join(json.loads(path.with_suffix(".json").read_text())["caption"] for path in houses)
-    pictures = [("images", path.name, path.read_bytes()) for path in houses]
+    lighthouses = sorted((ROOT / "styles").glob("*/lighthouse.jpg"))
+    words = "\n".join(json.loads(path.with_suffix(".json").read_text())["caption"] for path in lighthouses)
+    pictures = [("images", path.name, path.read_bytes()) for path in lighthouses]
     send_form(comfy_server, f"{quote(BUNDLED)}/styles", {"captions": words, "encoder": ENCODER}, pictures)
     words = ["a harbour at dusk", "a house as a blueprint", "a cat in stained glass", MARKUP]
     return [add(comfy_server, NAME, [4000 + n], caption, f"tag {n % 2}")[0] for n, caption in enumerate(words)]
@@ -211,10 +213,10 @@ def test_ten_thousand_styles_have_elements_for_those_in_view(editor: ComfyPage, 
 
 
 def test_it_fits_a_narrow_window_and_both_themes(editor: ComfyPage, comfy_server: ComfyServer, ids: list[str]) -> None:
-    """And shows itself in docs/styles_tab.png; delete that for a new one."""
+    """And shows itself in docs/styles_tab.png, where `make screenshots` asks for it."""
     page = editor.page
     tab = show(editor, BUNDLED)
-    tab.get_by_label("Search styles").fill("a house as a blueprint")
+    tab.get_by_label("Search styles").fill("a lighthouse as a blueprint")
     expect(tab.get_by_role("status")).to_contain_text("best of")
     tab.locator(".style-rag-cell").first.click()
     page.wait_for_function("[...document.querySelectorAll('.style-rag img')].every(image => image.naturalWidth)")
@@ -224,9 +226,10 @@ def test_it_fits_a_narrow_window_and_both_themes(editor: ComfyPage, comfy_server
         page.wait_for_timeout(500)
         colours[theme] = tab.evaluate("tab => getComputedStyle(tab).color")
     assert colours["light"] != colours["dark"]
-    picture = ROOT / "docs" / "styles_tab.png"
-    if not picture.is_file():
-        page.screenshot(path=picture, clip={"x": 0, "y": 0, "width": 1000, "height": 900})
+    expect(tab.get_by_label("Chosen style")).to_be_visible()
+    picture = page.screenshot(clip={"x": 0, "y": 0, "width": 1000, "height": 900})
+    if folder := os.environ.get("SCREENSHOTS"):
+        (Path(folder) / "styles_tab.png").write_bytes(picture)
     assert tab.locator(".style-rag-grid").evaluate("grid => grid.clientHeight") > 300
     page.set_viewport_size({"width": 480, "height": 700})
     assert tab.evaluate("tab => tab.scrollWidth <= tab.clientWidth + 1")

@@ -1,6 +1,7 @@
 """What a workflow may name as a source while the server listens to a network."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -30,7 +31,9 @@ def test_dots_and_links_lead_no_source_out_of_the_folders(sources: ModuleType, t
             sources.resolve_sources(source)
 
 
-@pytest.mark.parametrize("source", [r"\\host\share", "//host/share", r"\\?\C:\x", r"\\.\nul"])
+@pytest.mark.parametrize(
+    "source", [r"\\host\share", "//host/share", r"/\host\share", r"\/host/share", r"\\?\C:\x", r"\\.\nul"]
+)
 def test_another_host_is_refused_before_it_is_looked_at(
     sources: ModuleType, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
@@ -67,6 +70,39 @@ def test_a_link_to_words_outside_is_refused_with_the_picture_beside_it(
     (tmp_path / "input" / "mine").with_suffix(suffix).symlink_to(tmp_path / "elsewhere" / "secret")
     with pytest.raises(PermissionError, match=rf"mine\.png' has beside it mine\{suffix}, a link out of the folders"):
         sources.resolve_sources("mine.png")
+
+
+def test_a_server_on_a_network_does_not_tell_what_lies_elsewhere(sources: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "input" / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "input" / "round").symlink_to(tmp_path / "input" / "round")
+    said = []
+    for source in ("elsewhere", "nowhere"):
+        with pytest.raises(PermissionError) as refused:
+            sources.resolve_sources(f"../{source}")
+        said.append(str(refused.value).replace(source, ""))
+    assert said[0] == said[1]
+    with pytest.raises(PermissionError, match="lies outside ComfyUI's folders"):
+        sources.resolve_sources("dangling")
+    for missing in ("nothing", "round", "~nobody at all"):
+        with pytest.raises(FileNotFoundError, match="does not exist"):
+            sources.resolve_sources(missing)
+
+
+@pytest.mark.parametrize("source", ["con", "styles/NUL.png", "com1.txt", "C:aux", r"x\lpt9"])
+def test_a_device_is_refused_before_it_is_looked_at(
+    sources: ModuleType, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setattr(sources.Path, "exists", lambda _: pytest.fail("it was looked at"))
+    with pytest.raises(PermissionError, match="names a device of Windows"):
+        sources.resolve_sources(source)
+
+
+def test_a_pipe_is_no_source(sources: ModuleType, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "input" / "pipe.png")
+    with pytest.raises(ValueError, match=r"source pipe\.png is not a picture file"):
+        sources.check_sources("pipe.png")
+    with pytest.raises(ValueError, match=r"source pipe\.png is not a picture file"):
+        list(find_pictures(sources.resolve_sources("pipe.png")))
 
 
 def test_to_check_sources_looks_through_no_folder(sources: ModuleType, tmp_path: Path) -> None:

@@ -33,9 +33,10 @@ export class Details {
     this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.hide());
   }
 
-  show(style) {
+  show(style, takesFocus = false) {
     this.style = style;
     this.root.hidden = false;
+    if (takesFocus) this.caption.focus();
     this.image.src = this.thumbnailOf(style);
     this.caption.value = style.caption;
     this.tags.value = style.tags.join(", ");

@@ -46,7 +46,7 @@ export class Gallery {
       itemAt: (index) => this.itemAt(index),
       thumbnailOf: (style) => requests.thumbnailUrl(this.name, style.id),
       dragData: (style) => this.withBase(style),
-      onOpen: (style) => this.details.show(style),
+      onOpen: (style, byKey) => this.details.show(style, byKey),
       onRemove: (style) => this.remove(style),
     });
     this.details = new Details({
@@ -90,11 +90,10 @@ export class Gallery {
   }
 
   // Asks for everything anew: at first, after a restart of the server, and when a workflow has run.
-  async refresh(chosen = this.name || chosenName()) {
+  async refresh(wanted) {
     await this.trying(async () => {
-      const told = await requests.listKnowledgeBases();
-      this.bases = told.knowledge_bases;
-      this.encoders = told.encoders;
+      ({ knowledge_bases: this.bases, encoders: this.encoders } = await requests.listKnowledgeBases());
+      const chosen = wanted ?? (this.name || chosenName()); // by now
       const names = this.bases.map(({ name, total }) => option(name, `${name} (${total})`));
       this.base.replaceChildren(...names, option(NEW, t("New knowledge base …")));
       this.encoder.replaceChildren(...this.encoders.map((name) => option(name, name)));
@@ -214,7 +213,9 @@ export class Gallery {
     await this.trying(async () => {
       const { file_stays: stays } = await requests.removeStyle(name, style.id);
       this.details.hide();
+      const place = this.grid.current;
       await this.refresh();
+      this.grid.goTo(place);
       const undo = element("button", { textContent: t("Undo"), onclick: () => this.restore(name, style) });
       const where = stays ? t("Its file stays in its folder, and the next sync brings it back.") : "";
       this.say(`${t("Removed “{style}”.", { style: style.caption || style.name })} ${where} `, undo);

@@ -9,7 +9,7 @@ const SPARE = 2; // rows above and below what is in view
 export const STYLE_TYPE = "application/x-style-rag";
 
 export class Grid {
-  // itemAt(index): a style, or null while it is fetched. onOpen, onRemove (style): Enter or a click, Delete.
+  // itemAt(index): a style, or null while it is fetched. onOpen(style, byKey): Enter or a click. onRemove(style): Delete.
   constructor({ itemAt, thumbnailOf, dragData, onOpen, onRemove }) {
     Object.assign(this, { itemAt, thumbnailOf, dragData, onOpen, onRemove });
     this.count = 0;
@@ -102,7 +102,7 @@ export class Grid {
     this.current = index;
     this.mark();
     const style = this.itemAt(index);
-    if (style) this.onOpen(style);
+    if (style) this.onOpen(style, false);
   }
 
   mark() {
@@ -116,7 +116,7 @@ export class Grid {
     Object.assign(steps, { PageDown: page, PageUp: -page, Home: -this.count, End: this.count });
     const style = this.itemAt(this.current);
     if (event.key in steps) this.goTo(this.current + steps[event.key]);
-    else if (event.key === "Enter" && style) this.onOpen(style);
+    else if (event.key === "Enter" && style) this.onOpen(style, true);
     else if (event.key === "Delete" && style) this.onRemove(style);
     else return;
     event.preventDefault();
