@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 
+import comfy.model_management
 from aiohttp import web
 from server import PromptServer
 
@@ -41,3 +42,10 @@ async def delay(request: web.Request) -> web.Response:
     worst, LOOP.worst = LOOP.worst, 0.0
     LOOP.watching = LOOP.watching or asyncio.create_task(LOOP.watch())
     return web.json_response(worst)
+
+
+@PromptServer.instance.routes.get("/probe/loaded")
+async def loaded(request: web.Request) -> web.Response:
+    """The class names in ComfyUI's list of loaded models."""
+    found = (entry.model for entry in comfy.model_management.current_loaded_models)
+    return web.json_response(sorted(type(patcher.model).__name__ for patcher in found if patcher is not None))
