@@ -64,7 +64,8 @@ class StylePipeline:
     reads_hidden_states: the adapter (plus, full-face) reads the image encoder's last but one hidden state.
     identities: part -> file name, description and fingerprint of what it was loaded from.
     on_device: brings modules to the device that they should compute on, and returns that device.
-    off_device: takes a module off it, where that makes room for another.
+    off_device: takes a module off it, where that makes room for another. release: does so as soon as a stage is over,
+    where memory is short from the start.
     out_of_memory: the exceptions that mean that the device's memory ended. make_room: takes everything off the device.
     loras: merged into UNet and text encoder while they run. check: raises when the user has ended the run.
     find_embedding: the file of an embedding that a prompt names; raises FileNotFoundError.
@@ -86,6 +87,7 @@ class StylePipeline:
     make_room: Callable[[], None] = _no_room
     check: Callable[[], None] = go_on
     loras: tuple[Lora, ...] = ()
+    release: Callable[[torch.nn.Module], None] = _stay
     find_embedding: Callable[[str], Path] = _no_embeddings
     encodings: dict[Hashable, torch.Tensor] = field(default_factory=dict)
 

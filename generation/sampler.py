@@ -75,9 +75,12 @@ def generate(
             conditioning = Conditioning(text, no_text, style, no_style, edges, regions)
             sample = partial(_sample, pipeline, settings, conditioning, styled, on_step)
             latents = ladder.run("sampling", sample, ("sliced attention", SlicedAttention))
+            for unit in pipeline.denoiser.units:
+                pipeline.release(unit)
         with _timed(seconds, "decoding"):
             tiled = partial(tiled_decoding, pipeline.vae, *latents.shape[-2:])
             images, decoded_in = ladder.run("decoding", partial(decode, pipeline, latents), ("tiled decoding", tiled))
+            pipeline.release(pipeline.vae)
     return GenerationResult(images, latents, settings, seconds, ladder.taken, decoded_in)
 
 

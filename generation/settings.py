@@ -1,6 +1,7 @@
 """Every number that decides a picture, checked once. Knows no model."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 from .schedulers import SCHEDULERS
 
@@ -14,6 +15,15 @@ STYLE_MODES = ("full", "style", "composition")
 SPEEDS = ("exact", "balanced", "turbo")
 COMBINATIONS = ("joined", "averaged")
 REFERENCE_FITS = ("crop", "pad", "stretch", "crops")
+
+# Setting -> the widget's name and its range. ComfyUI checks what is typed into a widget, but not what is linked to it,
+# and takes NaN for a number that lies in any range.
+WHOLE = {"seed": ("seed", 0, MAX_SEED), "num_inference_steps": ("steps", 1, 150), "num_images": ("batch_size", 1, 16)}
+FRACTIONS = {
+    "guidance_scale": ("cfg", 1, 30),
+    "controlnet_conditioning_scale": ("control_strength", 0, 2),
+    "ip_adapter_scale": ("style_strength", 0, 2),
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,8 @@ class GenerationSettings:
         check_prompt(self.prompt, "prompt")
         check_prompt(self.negative_prompt, "negative_prompt")
         check_size(self.width, self.height)
+        for setting, (name, low, high) in (WHOLE | FRACTIONS).items():
+            _check_number(name, getattr(self, setting), low, high, setting in WHOLE)
         _check_range("control", self.control_guidance_start, self.control_guidance_end)
         _check_range("style", self.ip_adapter_start, self.ip_adapter_end)
         choices_of = {"scheduler": SCHEDULERS, "style_mode": STYLE_MODES, "speed": SPEEDS}
@@ -81,6 +93,11 @@ def check_size(width: int, height: int) -> None:
         )
     if width % 8 or height % 8:
         raise ValueError(f"a picture of {width}x{height} can't be made: both sides must be multiples of 8.")
+
+
+def _check_number(name: str, value: float, low: int, high: int, whole: bool) -> None:
+    if not low <= value <= high or (whole and not isinstance(value, Integral)):
+        raise ValueError(f"{name} is {value}: choose a {'whole ' * whole}number from {low} to {high}.")
 
 
 def _check_range(name: str, start: float, end: float) -> None:

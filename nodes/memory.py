@@ -60,6 +60,12 @@ def off_device(module: torch.nn.Module) -> None:
             mm.current_loaded_models.pop(number).model_unload()
 
 
+def release(module: torch.nn.Module) -> None:
+    """Take a module off the device at once where ComfyUI was started with --lowvram or --novram."""
+    if mm.vram_state in (mm.VRAMState.LOW_VRAM, mm.VRAMState.NO_VRAM):
+        off_device(module)
+
+
 def out_of_memory() -> tuple[type[Exception], ...]:
     """Return the exceptions that mean that the device's memory ended.
 
@@ -80,10 +86,10 @@ def choose_dtype(precision: str) -> torch.dtype:
     if precision not in ("auto", "int8"):
         return _DTYPES[precision]
     device = mm.get_torch_device()
-    if mm.is_device_cpu(device):
-        return torch.float32
     found = mm.unet_dtype(device, model_params=859_500_000, supported_dtypes=list(_DTYPES.values()))
-    return found if found in _DTYPES.values() else torch.float16  # ComfyUI's flags also know fp8 and fp64
+    if found in _DTYPES.values():
+        return found
+    return torch.float32 if mm.is_device_cpu(device) else torch.float16  # ComfyUI's flags also know fp8 and fp64
 
 
 def flagged_dtype(part: str, otherwise: torch.dtype) -> torch.dtype:

@@ -84,7 +84,7 @@ class LoadStylePipeline(io.ComfyNode):
         pipeline.vae.to(dtype=memory.flagged_dtype("vae", dtype))
         pipeline.text_encoder.to(memory.flagged_dtype("text_enc", dtype))
         pipeline.on_device = memory.on_device
-        pipeline.off_device = memory.off_device
+        pipeline.off_device, pipeline.release = memory.off_device, memory.release
         pipeline.out_of_memory = memory.out_of_memory()
         pipeline.make_room = memory.make_room
         pipeline.find_embedding = paths.find_embedding

@@ -34,16 +34,24 @@ def register() -> None:
 def write(
     sampler: type[io.ComfyNode], references: StyleReferences | None, pictures: Sequence[Image.Image], info: Json
 ) -> None:
-    """Write what decided a picture where Save Image will find it. sampler: the node that painted."""
+    """Write what decided a picture where Save Image will find it. sampler: the node that painted.
+
+    Save Image does not say whose picture it has. Where several samplers paint, `style_rag` is of the one that painted
+    last before the picture was saved, and each also has its own, `style_rag_` and its node's id.
+    """
     hidden = sampler.hidden
     prompt, pnginfo = hidden.prompt or {}, hidden.extra_pnginfo
     searches = _searches(prompt, hidden.unique_id, references)
     pins = write_pins(references.matches) if references else "\n".join(map(content_id, pictures))
+    if not references:  # one picture of a search; another sampler may have pinned all of them, with their scores
+        searches = [id for id in searches if _first_pin(prompt[id]) != pins]
     for id in searches:
         prompt[id] = prompt[id] | {"inputs": prompt[id]["inputs"] | {"pinned": pins}}
     if pnginfo is None:
         return
     pnginfo["style_rag"] = info
+    if sum(node.get("class_type") == _SAMPLER for node in prompt.values()) > 1:
+        pnginfo[f"style_rag_{hidden.unique_id}"] = info
     workflow = copy.deepcopy(pnginfo.get("workflow"))
     try:
         for id in searches:
@@ -52,6 +60,12 @@ def write(
     except (AttributeError, KeyError, TypeError):
         return  # a client may send anything as its workflow: what the editor could not read is written as it came
     pnginfo["workflow"] = workflow
+
+
+def _first_pin(search: Json) -> str:
+    """Return the id in the first line of what a search has pinned, as far as that is text."""
+    pinned = search["inputs"].get("pinned")
+    return next(iter(pinned.split()), "") if isinstance(pinned, str) else ""
 
 
 def _with_pnginfo(request: Json) -> Json:

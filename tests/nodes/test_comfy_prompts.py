@@ -27,6 +27,8 @@ PROMPTS = [
     "a house " * 60 + "blueprint",
     "(" + "a house " * 60 + ":1.2) blueprint",
     "a " * 73 + "(red castle by night:1.2) and a boat",
+    "a castle BREAK at (night:0) (red:-0.5)\n\nBREAK\tAND [boat] {sea|land}",
+    "(deep (deeper (deepest:1.1):0.9)) (a: 1.2 ) (a:1e0) 水彩 é 🙂 &amp; <x>",
     "a castle embedding:ink, at night",
     "a " * 70 + "(embedding:ink:1.3) (embedding:sub.pt big) boat",
 ]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from style_pack.generation.settings import FRACTIONS, WHOLE
 
 Nodes = dict[str, Any]
 
@@ -148,6 +149,8 @@ def test_numbers_that_are_none_are_refused(comfy_nodes: Nodes, value: float) -> 
         ({"edges": torch.full((1, 64, 64, 3), float("nan"))}, "edges holds values that are no numbers"),
         ({"edges": torch.zeros(3, 64, 64, 3)}, "edges holds 3 pictures"),
         ({}, r"without edges the picture has no size \(width 0, height 0\)"),
+        ({**SIZE, "cfg": float("nan")}, "cfg is nan: choose a number from 1 to 30"),
+        ({**SIZE, "steps": 0}, "steps is 0: choose a whole number from 1 to 150"),
         ({**SIZE, "scheduler": "triangle"}, "scheduler 'triangle' does not exist"),
         ({**SIZE, "speed": "warp"}, "speed 'warp' does not exist: choose one of exact"),
         ({**SIZE, "prompt": "word " * 10_000}, "prompt has 50,000 characters"),
@@ -172,6 +175,12 @@ def test_the_sampler_refuses_before_it_asks_for_the_pipeline(
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         comfy_nodes["ControlNetIPAdapterSampler"].check_lazy_status(**{**SAMPLER, **change})
+
+
+def test_the_settings_ranges_are_the_widgets(comfy_nodes: Nodes) -> None:
+    widgets = {item.id: item for item in comfy_nodes["ControlNetIPAdapterSampler"].define_schema().inputs}
+    for name, low, high in (WHOLE | FRACTIONS).values():
+        assert (widgets[name].min, widgets[name].max) == (low, high)
 
 
 def test_with_good_inputs_the_sampler_asks_for_the_pipeline(comfy_nodes: Nodes) -> None:

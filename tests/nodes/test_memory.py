@@ -115,6 +115,21 @@ def test_while_sampling_the_encoders_are_off_the_card_and_nothing_is_loaded_twic
     assert sum(card.stages["sampling"].values()) <= 3.2 * GB
 
 
+@pytest.mark.parametrize("flag", ["LOW_VRAM", "NO_VRAM"])
+def test_with_lowvram_and_novram_only_the_models_of_one_stage_are_on_the_card(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flag: str
+) -> None:
+    card = Card(comfy_nodes, monkeypatch, 4 * GB)
+    monkeypatch.setattr(card.mm, "vram_state", card.mm.VRAMState[flag])
+    pipeline = sd15(tmp_path)
+    pipeline.release = card.memory.release
+    for _ in range(2):
+        run(card, pipeline, monkeypatch)
+        assert card.stages["sampling"].keys() == DENOISER
+        assert card.stages["decoding"].keys() == {"AutoencoderKL"}
+        assert card.loaded() == {}
+
+
 def test_in_int8_half_as_much_lies_on_the_card_while_sampling(
     comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -159,3 +174,43 @@ def test_an_interrupt_is_never_taken_for_a_shortage_of_memory(
     for theirs in (torch.cuda.OutOfMemoryError, Exception):
         monkeypatch.setattr(mm, "OOM_EXCEPTION", theirs)
         assert memory.out_of_memory() == (torch.cuda.OutOfMemoryError,)
+
+
+FLAGS = {"fp16_unet": torch.float16, "bf16_unet": torch.bfloat16, "fp32_unet": torch.float32}
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_auto_is_what_comfyui_was_started_with(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, flag: str, device: str
+) -> None:
+    memory, mm = module(comfy_nodes, "memory"), importlib.import_module("comfy.model_management")
+    monkeypatch.setattr(mm, "get_torch_device", lambda: torch.device(device))
+    monkeypatch.setattr(mm.args, flag, True)
+    assert memory.choose_dtype("auto") == memory.choose_dtype("int8") == FLAGS[flag]
+    assert memory.choose_dtype("fp32") == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "major", "forced", "expected"),
+    [
+        ("Tesla T4", 7, "", torch.float16),
+        ("NVIDIA GeForce RTX 4070", 8, "", torch.float16),
+        ("NVIDIA GeForce GTX 1660", 7, "", torch.float32),
+        ("NVIDIA GeForce GTX 1660", 7, "force_fp16", torch.float16),
+        ("Tesla T4", 7, "FORCE_FP32", torch.float32),
+    ],
+)
+def test_auto_is_fp16_on_cards_that_are_fast_at_it_unless_it_was_forced(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, name: str, major: int, forced: str, expected: torch.dtype
+) -> None:
+    """--force-fp32 is read into a constant when ComfyUI starts."""
+    memory, mm = module(comfy_nodes, "memory"), importlib.import_module("comfy.model_management")
+    monkeypatch.setattr(mm, "cpu_state", mm.CPUState.GPU)
+    monkeypatch.setattr(mm, "get_torch_device", lambda: torch.device("meta"))
+    monkeypatch.setattr(mm, "maximum_vram_for_weights", lambda device: 16 * GB)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(name=name, major=major))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: major >= 8)
+    if forced:
+        monkeypatch.setattr(mm if forced.isupper() else mm.args, forced, True)
+    assert memory.choose_dtype("auto") == expected

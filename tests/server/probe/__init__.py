@@ -1,4 +1,4 @@
-"""A pack for tests and benchmarks: which modules the server has imported, and how late its event loop was.
+"""A pack for tests and benchmarks: which modules the server has imported, which models it has loaded, and how late its event loop was.
 
 And when ComfyUI's own worker collected garbage, which it does after workflows: no thread runs meanwhile.
 """
@@ -8,6 +8,7 @@ import gc
 import sys
 import time
 
+import comfy.model_management
 from aiohttp import web
 from server import PromptServer
 
@@ -71,3 +72,10 @@ async def delay(request: web.Request) -> web.Response:
 @PromptServer.instance.routes.get("/probe/garbage")
 async def garbage(request: web.Request) -> web.Response:
     return web.json_response(GARBAGE.spans)
+
+
+@PromptServer.instance.routes.get("/probe/loaded")
+async def loaded(request: web.Request) -> web.Response:
+    """The class names in ComfyUI's list of loaded models."""
+    found = (entry.model for entry in comfy.model_management.current_loaded_models)
+    return web.json_response(sorted(type(patcher.model).__name__ for patcher in found if patcher is not None))
