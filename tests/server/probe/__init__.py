@@ -1,4 +1,4 @@
-"""A pack for tests and benchmarks: which modules the server has imported, which models it has loaded, and how late its event loop was.
+"""A pack for tests and benchmarks: modules the server has imported, models it has loaded, how late its event loop was.
 
 And when ComfyUI's own worker collected garbage, which it does after workflows: no thread runs meanwhile.
 """
