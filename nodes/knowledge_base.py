@@ -14,10 +14,10 @@ from PIL import Image
 
 from ..retrieval.captions import encode_captions
 from ..retrieval.encoder import StyleEncoder
+from ..retrieval.finder import find_pictures
 from ..retrieval.ingest import UPDATES, ingest, keep_encodings
 from ..retrieval.origin import read_origin
 from ..retrieval.own_pictures import keep_picture
-from ..retrieval.reader import find_pictures
 from ..retrieval.records import SourceFile
 from ..retrieval.sentences import SentenceEncoder
 from ..retrieval.store import StyleStore

@@ -12,9 +12,10 @@ import folder_paths
 from comfy.cli_args import args
 
 from ..retrieval.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
+from ..retrieval.finder import check_source
 from ..retrieval.index import SETTINGS
 from ..retrieval.origin import DEVICES
-from ..retrieval.reader import check_source, words_beside
+from ..retrieval.reader import words_beside
 from . import paths
 
 _SHORT_LIST = 50_000  # bytes of a list of URLs: some ten milliseconds

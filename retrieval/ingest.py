@@ -14,9 +14,10 @@ from . import stylepack
 from .duplicates import near_duplicates
 from .encoder import StyleEncoder
 from .fetch import LIST_SUFFIX, check_url, is_url, read_url_list
+from .finder import find_pictures
 from .origin import same_weights
 from .own_pictures import PICTURES, fetch_all, forget_files, no_longer_named
-from .reader import PACK_SUFFIX, SUFFIXES, content_id, find_pictures, open_picture, to_unicode, why_not_read
+from .reader import PACK_SUFFIX, SUFFIXES, content_id, open_picture, to_unicode, why_not_read
 from .records import IngestReport, StyleRecord
 from .store import StyleStore
 from .sync import Progress, Readings, SyncRun, read_here

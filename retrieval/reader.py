@@ -1,19 +1,17 @@
-"""Finds pictures and opens them: decoding, orientation, transparency, captions beside them. Knows no vectors."""
+"""Opens pictures: decoding, orientation, transparency, captions beside them. Knows no vectors."""
 
 import errno
 import hashlib
 import json
-import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .png_text import read_png_text
-from .records import SourceFile
 
 _HEIC = {".heic", ".heif"}
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"} | _HEIC
@@ -27,56 +25,7 @@ MAX_SIDECAR = 1_000_000  # bytes of a .json beside a picture; a larger one is so
 _DAMAGED = (  # what Pillow's decoders raise on files that are cut off or made up
     OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, struct.error, zlib.error,
 )  # fmt: skip
-_LOOKED = 1000  # entries of a folder: some milliseconds
-SKIP_MARKER = ".nomedia"  # a folder that holds a file of this name is not looked into, as on Android
 TAGLESS_MARKER = ".tagless"  # the name of a folder that holds a file of this name is no tag of its pictures
-
-OnSkipped = Callable[[Path, OSError], None]
-
-
-def find_pictures(sources: Iterable[Path], on_skipped: OnSkipped = lambda path, error: None) -> Iterator[SourceFile]:
-    """Yield the picture files in folders (recursive, sorted) and the files and packs named, each once.
-
-    on_skipped(path, error): told of each folder and file below the sources that could not be looked at.
-    Raises FileNotFoundError or ValueError for a source that is missing, holds no picture, or is no picture.
-    """
-    seen: set[Path] = set()
-    for source in sources:
-        skipped: list[tuple[Path, OSError]] = []
-        files = list(_walk(source, skipped)) if source.is_dir() else [source]
-        _require_pictures(source, bool(files or skipped))
-        root = source if source.is_dir() else source.parent
-        for file in files:
-            if file not in seen:
-                seen.add(file)
-                try:
-                    found = _source_file(file, root)
-                except OSError as error:
-                    skipped.append((file, error))
-                else:
-                    yield found
-        for path, error in skipped:
-            on_skipped(path, error)
-
-
-def check_source(source: Path) -> None:
-    """Raise what `find_pictures` would, as far as a short look tells: large folders pass."""
-    _require_pictures(source, not source.is_dir() or _may_hold_pictures(source))
-
-
-def _require_pictures(source: Path, holds: bool) -> None:
-    if not source.exists():
-        raise FileNotFoundError(f"source {source} does not exist: correct the path in sources.")
-    if source.is_dir() and not holds:
-        raise ValueError(
-            f"source folder {source} holds no picture ({', '.join(sorted(SUFFIXES))}): add some or name another folder."
-        )
-    known = source.is_file() and source.suffix.lower() in SUFFIXES | {PACK_SUFFIX}
-    if not source.is_dir() and not known:  # a pipe or a device would be waited for
-        raise ValueError(
-            f"source {source.name} is not a picture file: name a folder, a {PACK_SUFFIX}, or one of "
-            f"{', '.join(sorted(SUFFIXES))}."
-        )
 
 
 def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pixels: None) -> Image.Image:
@@ -157,7 +106,7 @@ def read_description(path: Path) -> tuple[str, tuple[str, ...], str]:
     The JSON has the keys `caption`, `tags` (list) and `license` or `licence`; the text file is the caption. The name of
     the picture's folder is a tag. What is longer than MAX_CAPTION, MAX_TAGS and MAX_TAG allow is cut off.
     """
-    sidecar = _sidecar(path)
+    sidecar = sidecar_of(path)
     if sidecar and sidecar.suffix == ".json":
         caption, tags, licence = _read_json(sidecar)
     elif sidecar:
@@ -177,7 +126,7 @@ def to_unicode(text: str) -> str:
 
 def read_source(path: Path) -> str:
     """Return the URL that a picture came from, as the `.json` beside it says; empty where it does not."""
-    sidecar = _sidecar(path)
+    sidecar = sidecar_of(path)
     if not sidecar or sidecar.suffix != ".json" or sidecar.stat().st_size > MAX_SIDECAR:
         return ""
     try:
@@ -206,67 +155,11 @@ def why_not_read(error: OSError) -> str:
     return "the file is gone" if error.errno == errno.ENOENT else f"it can't be read: {error.strerror or error}"
 
 
-def _walk(folder: Path, skipped: list[tuple[Path, OSError]]) -> Iterator[Path]:
-    """Yield the picture files below a folder; what can't be looked at goes into `skipped`, with the reason."""
-    try:
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        skipped.append((folder, error))
-        return
-    if any(entry.name == SKIP_MARKER for entry in entries):
-        return
-    for entry in entries:
-        path = folder / entry.name
-        if entry.name.startswith("."):
-            continue
-        try:
-            is_folder, is_file = entry.is_dir(), entry.is_file()
-        except OSError as error:
-            skipped.append((path, error))
-            continue
-        if is_folder:
-            if not entry.is_symlink():  # a link can lead out of the folder, or round in a circle
-                yield from _walk(path, skipped)
-        elif path.suffix.lower() in SUFFIXES:
-            if is_file:
-                yield path
-            else:
-                skipped.append((path, FileNotFoundError(errno.ENOENT, "no file")))
-
-
-def _may_hold_pictures(folder: Path) -> bool:
-    """Look at a few entries, in no order: whether there is a picture, more than those, or what can't be looked at."""
-    looked, folders = 0, [folder]
-    try:
-        while folders:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    looked += 1
-                    if looked > _LOOKED or Path(entry.name).suffix.lower() in SUFFIXES:
-                        return True
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(Path(entry.path))
-    except OSError:
-        return True
-    return False
-
-
-def _source_file(path: Path, root: Path) -> SourceFile:
-    if to_unicode(str(path)) != str(path):  # Linux takes any bytes for a name; a knowledge base stores text
-        raise OSError(errno.EILSEQ, "its name or its folder's is not valid Unicode, rename it")
-    status = path.stat()
-    sidecar = _sidecar(path)
-    modified = sidecar.stat().st_mtime_ns if sidecar else 0
-    return SourceFile(
-        str(path), path.relative_to(root).with_suffix("").as_posix(), status.st_size, status.st_mtime_ns, modified
-    )
-
-
 def words_beside(path: Path) -> tuple[Path, ...]:
     """Return the files that may describe a picture, the one that is read first in front."""
     return tuple(path.with_suffix(suffix) for suffix in (".json", ".txt"))
 
 
-def _sidecar(path: Path) -> Path | None:
+def sidecar_of(path: Path) -> Path | None:
+    """Return the file that does describe a picture, if there is one."""
     return next((beside for beside in words_beside(path) if beside.is_file()), None)

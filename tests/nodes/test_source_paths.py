@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from style_pack.retrieval.reader import find_pictures
+from style_pack.retrieval.finder import find_pictures
 
 Nodes = dict[str, type]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fakes import ColourEncoder, paint
 from PIL import Image
-from style_pack.retrieval import read_ahead, reader
+from style_pack.retrieval import finder, read_ahead
 from style_pack.retrieval.duplicates import MAX_PAIRS
 from style_pack.retrieval.ingest import ingest, keep_encodings
 from style_pack.retrieval.own_pictures import keep_picture
@@ -112,7 +112,7 @@ def test_a_folder_that_vanishes_while_it_is_walked_is_named_and_its_pictures_go(
             shutil.rmtree(path)
         return list_folder(path)
 
-    monkeypatch.setattr(reader.os, "scandir", vanish)
+    monkeypatch.setattr(finder.os, "scandir", vanish)
     report = ingest(filled, encoder, [folder], "sync")
     assert report.failed == [{"file": str(folder / "cool"), "reason": "the file is gone"}]
     assert (report.removed, report.total) == (2, 3)
@@ -136,7 +136,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return list_folder(path)
 
-    monkeypatch.setattr(reader.os, "scandir", listing)
+    monkeypatch.setattr(finder.os, "scandir", listing)
 
 
 def test_a_missing_source_drops_nothing(filled: StyleStore, encoder: ColourEncoder, tmp_path: Path) -> None:

@@ -9,14 +9,8 @@ import pytest
 from fakes import paint
 from PIL import Image, PngImagePlugin
 from style_pack.retrieval import reader
-from style_pack.retrieval.reader import (
-    SKIP_MARKER,
-    content_id,
-    find_pictures,
-    open_picture,
-    read_description,
-    why_not_read,
-)
+from style_pack.retrieval.finder import SKIP_MARKER, find_pictures
+from style_pack.retrieval.reader import content_id, open_picture, read_description, why_not_read
 
 
 def names(*sources: Path) -> list[str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import ColourEncoder, paint
+from style_pack.retrieval.finder import find_pictures
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.reader import find_pictures
 from style_pack.retrieval.store import StyleStore
 from style_pack.retrieval.stylepack import export_pack
 
