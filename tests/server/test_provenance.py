@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import shutil
+import time
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from comfy_client import ComfyError
 from comfyui import ComfyServer
 from PIL import Image
 from places import ROOT
+from test_memory_on_a_server import free
 from test_quickstart import QUICKSTART, node_id, picture, quickstart
 
 Json = dict[str, Any]
@@ -56,6 +58,10 @@ def names_of(png: Image.Image) -> list[str]:
     return [reference["name"] for reference in json.loads(png.info["style_rag"])["references"]]
 
 
+def cached_nodes(entry: Json) -> list[str]:
+    return next(data["nodes"] for kind, data in entry["status"]["messages"] if kind == "execution_cached")
+
+
 def same(one: Image.Image, other: Image.Image) -> bool:
     return one.tobytes() == other.tobytes() and one.info == other.info
 
@@ -90,11 +96,27 @@ def test_the_references_are_pinned_though_the_search_was_cached(comfy_server: Co
     library.add("noir", "watercolour")
     library.paint(library.workflow())
     entry = comfy_server.run(library.workflow(ControlNetIPAdapterSampler={"seed": 5}))
-    cached = next(data["nodes"] for kind, data in entry["status"]["messages"] if kind == "execution_cached")
-    assert RETRIEVE in cached
+    assert RETRIEVE in cached_nodes(entry)
     first = Image.open(io.BytesIO(picture(comfy_server, entry)))
     library.add("blueprint")
     assert same(first, library.paint(prompt_of(first)))
+
+
+def test_a_picture_that_was_saved_from_the_cache_is_made_again_while_the_library_is_the_same(
+    comfy_server: ComfyServer,
+) -> None:
+    library = Library(comfy_server, "saved twice")
+    library.add("noir", "watercolour")
+    library.paint(library.workflow())
+    entry = comfy_server.run(library.workflow(SaveImage={"filename_prefix": "again"}))
+    assert SAMPLER in cached_nodes(entry)
+    saved = Image.open(io.BytesIO(picture(comfy_server, entry)))
+    assert prompt_of(saved)[RETRIEVE]["inputs"]["pinned"] == ""
+    assert free(comfy_server, unload_models=True, free_memory=True) == []
+    time.sleep(1)  # the models are unloaded just before the results are forgotten
+    again = comfy_server.run(prompt_of(saved))
+    assert cached_nodes(again) == []
+    assert saved.tobytes() == Image.open(io.BytesIO(picture(comfy_server, again))).tobytes()
 
 
 def test_a_picture_without_a_match_is_made_again_without_one(comfy_server: ComfyServer) -> None:
