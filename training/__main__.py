@@ -31,9 +31,9 @@ logger = logging.getLogger("style_pack.training")
 class Recipe:
     """The size of a whole run.
 
-    CLIP trains in two legs and the painter in three, each from the average of the last and with a schedule of its own.
+    CLIP trains in two legs and the painter in four, each from the average of the last and with a schedule of its own.
     The painter's first two legs read words and references with the CLIP of the first leg, which takes a quarter of an
-    hour; the third with the finished one, which tells styles and scenes far better.
+    hour; the others with the finished one, which tells styles and scenes far better.
     """
 
     groups: int
@@ -44,6 +44,7 @@ class Recipe:
     diffusion: Schedule
     diffusion_further: Schedule
     diffusion_finished_clip: Schedule
+    diffusion_words: Schedule
 
 
 RECIPES = {
@@ -56,6 +57,7 @@ RECIPES = {
         diffusion=Schedule(steps=3600, batch=8, learning_rate=1.2e-3, averaging=0.997),
         diffusion_further=Schedule(steps=7000, batch=8, learning_rate=1e-3, averaging=0.998),
         diffusion_finished_clip=Schedule(steps=7600, batch=8, learning_rate=1e-3, averaging=0.998),
+        diffusion_words=Schedule(steps=9000, batch=8, learning_rate=1e-3, averaging=0.998),
     ),
     "smoke": Recipe(
         groups=6,
@@ -66,12 +68,14 @@ RECIPES = {
         diffusion=Schedule(steps=2, batch=2, learning_rate=1e-3, save_every=1),
         diffusion_further=Schedule(steps=2, batch=2, learning_rate=1e-3, save_every=1),
         diffusion_finished_clip=Schedule(steps=2, batch=2, learning_rate=1e-3, save_every=1),
+        diffusion_words=Schedule(steps=2, batch=2, learning_rate=1e-3, save_every=1),
     ),
 }
 # Edges are learned in the first leg; the others see more and more of what has none, which takes longer.
 FIRST_MIXTURE = Mixture(edges=0.8, reference=0.75)
 FURTHER_MIXTURE = Mixture(edges=0.7, reference=0.72)
-LAST_MIXTURE = Mixture(edges=0.45, reference=0.65)
+THIRD_MIXTURE = Mixture(edges=0.45, reference=0.65)
+LAST_MIXTURE = Mixture(edges=0.4, reference=0.5, noise_power=0.75)
 
 
 def train_models(recipe: Recipe, data: Dataset, tokenizer: CLIPTokenizer, work: Path) -> Models:
@@ -84,7 +88,8 @@ def train_models(recipe: Recipe, data: Dataset, tokenizer: CLIPTokenizer, work: 
     legs = (
         Leg("diffusion", recipe.diffusion, FIRST_MIXTURE, early_clip),
         Leg("diffusion_further", recipe.diffusion_further, FURTHER_MIXTURE, early_clip),
-        Leg("diffusion_finished_clip", recipe.diffusion_finished_clip, LAST_MIXTURE, clip),
+        Leg("diffusion_finished_clip", recipe.diffusion_finished_clip, THIRD_MIXTURE, clip),
+        Leg("diffusion_words", recipe.diffusion_words, LAST_MIXTURE, clip),
     )
     torch.manual_seed(3)
     painter = Painter()

@@ -20,7 +20,8 @@ class Change(nn.Module):
     def __init__(self, weight: torch.Tensor, rank: int) -> None:
         super().__init__()
         rank = min(rank, weight.shape[0])
-        self.down = nn.Parameter(torch.randn(rank, weight[0].numel()) / rank)
+        inputs = weight[0].numel()
+        self.down = nn.Parameter(torch.randn(rank, inputs) / inputs**0.5)
         self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
         self.on = True
 

@@ -33,8 +33,6 @@ EMPTY_REFERENCE_SHARE = 0.08
 SELF_REFERENCE_SHARE = 0.12
 # Latents that an edge crosses weigh more: most of the others are plain or random texture.
 EDGE_WEIGHT = 1.0
-# Below 1 leans towards high noise; it was 1 in the legs before the last.
-NOISE_POWER = 0.75
 
 
 class AdaptedAttention:
@@ -119,10 +117,15 @@ class Told:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares of the samples that are told edges and that are told a reference, 0..1."""
+    """Shares of the samples that are told edges and that are told a reference, 0..1.
+
+    noise_power: 1 spreads samples without edges evenly over the noise levels; less leans towards high noise, where the
+    scene itself is decided.
+    """
 
     edges: float
     reference: float
+    noise_power: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -216,15 +219,14 @@ class Teller:
         return self.prepared.latents[targets], told
 
 
-def velocity_loss(painter: Painter, clean: torch.Tensor, told: Told, variance: float, step: int) -> torch.Tensor:
-    """Squared error of the velocity, with the noise levels spread evenly over the batch.
-
-    Without edges the scene itself is decided, and at high noise: those samples see more of it.
-    """
+def velocity_loss(
+    painter: Painter, clean: torch.Tensor, told: Told, variance: float, noise_power: float, step: int
+) -> torch.Tensor:
+    """Squared error of the velocity, with the noise levels spread over the batch."""
     generator = torch.Generator().manual_seed(step)
     count = len(clean)
     spread = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    spread = torch.where(told.has_edges > 0, spread, spread**NOISE_POWER)
+    spread = torch.where(told.has_edges > 0, spread, spread**noise_power)
     times = (spread * 1000).long().clamp(max=999)
     noise = torch.randn(clean.shape, generator=generator)
     alphas = SCHEDULER.alphas_cumprod[times].view(-1, 1, 1, 1)
@@ -243,7 +245,8 @@ SCHEDULER = build_scheduler()
 def diffusion_losses(painter: Painter, teller: Teller, step: int) -> Losses:
     """The one loss of a step, named."""
     clean, told = teller.draw(step)
-    return {"velocity": velocity_loss(painter, clean, told, float(teller.prepared.latents.var()), step)}
+    variance = float(teller.prepared.latents.var())
+    return {"velocity": velocity_loss(painter, clean, told, variance, teller.mixture.noise_power, step)}
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def test_what_is_shown_last_is_nearly_the_picture(pipeline: StylePipeline, sched
     settings = replace(SETTINGS, scheduler=scheduler, num_inference_steps=8)
     result = generate(pipeline, settings, edges(), [reference()], lambda step, steps, clean: shown.append(clean))
     off = [float((clean - result.latents).abs().mean()) for clean in shown]
-    assert off[-1] < 0.15 * float(result.latents.abs().mean())
+    assert off[-1] < 0.2 * float(result.latents.abs().mean())
     assert off[-1] < off[0]
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ("vae", "clip", "clip_further", "diffusion", "diffusion_further", "diffusion_finished_clip")
+STAGES = ("vae", "clip", "clip_further", "diffusion", "diffusion_further", "diffusion_finished_clip", "diffusion_words")
 
 
 def run_training(work: Path, models: Path) -> str:
