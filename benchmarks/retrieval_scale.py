@@ -24,6 +24,9 @@ import numpy as np
 from pack import ROOT, import_pack
 from PIL import Image
 
+sys.path.append(str(ROOT / "dev"))
+from places import comfyui_path  # noqa: E402
+
 DIMENSION, QUERIES, PAGE = 512, 200, 1000
 PICTURES, TURN = 512, 128  # for the ingest rate: all, and how many at a time
 WORDS = [f"word{n}" for n in range(4000)]
@@ -194,7 +197,7 @@ def ingest_rate(place: Path, model: Path, side: int) -> dict[str, float]:
         here = files[turn : turn + TURN]
         opened = [open_picture(path) for path in here]
         count("bare", lambda o=opened: [encoder.encode_images(o[at : at + 32]) for at in range(0, TURN, 32)])
-        count("whole", lambda h=here, t=turn: ingest(StyleStore(place / f"rate{t}"), encoder, h, "sync"))
+        count("whole", lambda h=here, t=turn: ingest(StyleStore(place / f"{model.name} {t}"), encoder, h, "sync"))
     shutil.rmtree(place / "pictures")
     rates = {f"{name}_per_second": round(PICTURES / spent[name], 1) for name in ("bare", "whole")}
     ratios = {"ratio": spent["bare"] / spent["whole"], "cpu_ratio": spent["bare_cpu"] / spent["whole_cpu"]}
@@ -202,10 +205,11 @@ def ingest_rate(place: Path, model: Path, side: int) -> dict[str, float]:
 
 
 def published_clip(place: Path) -> Path:
-    """CLIP ViT-B/32 at its published size, with random weights: as fast as the real one."""
+    """CLIP ViT-B/32 at its published size, with random weights: as fast as the real one. Its tokenizer is ComfyUI's."""
     from transformers import CLIPConfig, CLIPModel
 
     config = CLIPConfig()  # transformers' defaults are ViT-B/32's
+    shutil.copytree(comfyui_path() / "comfy" / "sd1_tokenizer", place / "ViT-B-32")
     CLIPModel(config).save_pretrained(place / "ViT-B-32")
     return place / "ViT-B-32"
 

@@ -85,7 +85,7 @@ class Sides:
         prompts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
         with torch.inference_mode():
             text, no_text = encode_prompts(self.pipeline, prompts)
-            style, no_style = encode_references(self.pipeline, [Reference(self.reference)])
+            style, no_style, _ = encode_references(self.pipeline, [Reference(self.reference)], settings)
             strengths = (settings.controlnet_conditioning_scale, settings.ip_adapter_scale)
             self.stock.prepare(text, no_text, style, no_style, self.edges, strengths)
 

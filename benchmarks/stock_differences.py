@@ -60,7 +60,7 @@ def main() -> None:
         pipeline.scheduler_config = json.loads((CONFIGS / "scheduler" / "scheduler_config.json").read_text("utf-8"))
         stock = StockGraph(pipeline, Path(folder) / "comfyui")
         text, no_text = encode_prompts(pipeline, {"prompt": settings.prompt, "negative_prompt": "blurry"})
-        style, no_style = encode_references(pipeline, references)
+        style, no_style, _ = encode_references(pipeline, references, settings)
         stock.prepare(text, no_text, style, no_style, edges, (1.0, settings.ip_adapter_scale))
         about = {"benchmark": "stock_differences", "size": asked.size, "side": asked.side, "steps": asked.steps}
 
