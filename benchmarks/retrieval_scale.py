@@ -28,7 +28,7 @@ sys.path.append(str(ROOT / "dev"))
 from places import comfyui_path  # noqa: E402
 
 DIMENSION, QUERIES, PAGE = 512, 200, 1000
-PICTURES, TURN = 512, 128  # for the ingest rate: all, and how many at a time
+PICTURES, TURN = 512, 256  # for the ingest rate: all, and how many at a time
 WORDS = [f"word{n}" for n in range(4000)]
 TAGS = [f"tag{n}" for n in range(40)]
 

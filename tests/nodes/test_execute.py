@@ -150,6 +150,7 @@ def test_numbers_that_are_none_are_refused(comfy_nodes: Nodes, value: float) -> 
         ({"edges": torch.zeros(3, 64, 64, 3)}, "edges holds 3 pictures"),
         ({}, r"without edges the picture has no size \(width 0, height 0\)"),
         ({**SIZE, "cfg": float("nan")}, "cfg is nan: choose a number from 1 to 30"),
+        ({**SIZE, "style_strength": float("nan")}, "style_strength is nan"),
         ({**SIZE, "steps": 0}, "steps is 0: choose a whole number from 1 to 150"),
         ({**SIZE, "scheduler": "triangle"}, "scheduler 'triangle' does not exist"),
         ({**SIZE, "speed": "warp"}, "speed 'warp' does not exist: choose one of exact"),
