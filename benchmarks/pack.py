@@ -27,14 +27,8 @@ def import_pack() -> None:
 def load_bundled(models: Path = MODELS, dtype: str = "float32") -> StylePipeline:
     """The miniature models in a dtype of torch's, by the pack's own loader."""
     import torch
-    from style_pack.generation.files import check_files
-    from style_pack.generation.pipeline import load_pipeline
 
-    adapter = models / "ip-adapter-tiny"
-    files = check_files(
-        models / "sd-tiny",
-        models / "controlnet-canny-tiny",
-        adapter / "ip-adapter_tiny.safetensors",
-        [adapter / "image_encoder"],
-    )
-    return load_pipeline(files, models / "sd-tiny" / "tokenizer", getattr(torch, dtype))
+    sys.path.append(str(ROOT / "tests"))
+    import bundled_models
+
+    return bundled_models.load_bundled(models, getattr(torch, dtype))

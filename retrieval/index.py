@@ -111,6 +111,13 @@ def read_choice(file: Path, name: str) -> EngineChoice:
         raise ValueError(f"{file}, engine of knowledge base '{name}': {error}") from error
 
 
+def no_answer(name: str, choice: EngineChoice) -> ConnectionError:
+    """Return the error of an engine whose server is not there. name: as its makers write it."""
+    return ConnectionError(
+        f"the {name} server {choice.url} of settings.json does not answer: start it, or correct its url."
+    )
+
+
 def open_index(choice: EngineChoice, folder: Path, collection: str, apart: bool = False) -> StyleIndex:
     """Open the engine. folder: for one that keeps its data in ours. collection: its name in one that is shared.
 

@@ -17,7 +17,7 @@ from chromadb.config import Settings
 from chromadb.errors import InternalError
 from httpx import TransportError
 
-from ..index import DamagedIndex, EngineChoice, as_keys
+from ..index import DamagedIndex, EngineChoice, as_keys, no_answer
 
 _PAGE = 2000
 # Measured on 20,000 clustered vectors of 512 numbers: recall@10 was 0.965 at Chroma's own 16 / 100 / 100.
@@ -69,9 +69,7 @@ def _sentences(choice: EngineChoice) -> Iterator[None]:
     try:
         yield
     except TransportError as error:
-        raise ConnectionError(
-            f"the Chroma server {choice.url} of settings.json does not answer: start it, or correct its url."
-        ) from error
+        raise no_answer("Chroma", choice) from error
     except InternalError as error:
         if choice.url:
             raise
@@ -89,7 +87,5 @@ def _connect(choice: EngineChoice, folder: Path) -> Client:
     try:
         client = chromadb.HttpClient(address.hostname or "", port, ssl=secure, headers=headers, settings=settings)
     except ValueError as error:
-        raise ConnectionError(
-            f"the Chroma server {choice.url} of settings.json does not answer: start it, or correct its url."
-        ) from error
+        raise no_answer("Chroma", choice) from error
     return cast("Client", client)

@@ -11,7 +11,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException
 
-from ..index import EngineChoice, as_keys
+from ..index import EngineChoice, as_keys, no_answer
 
 _PAGE = 500
 # A folder can be opened once; the stores of one process, an older and a newer, share what they opened.
@@ -66,9 +66,7 @@ def _sentence(choice: EngineChoice) -> Iterator[None]:
     try:
         yield
     except ResponseHandlingException as error:
-        raise ConnectionError(
-            f"the Qdrant server {choice.url} of settings.json does not answer: start it, or correct its url."
-        ) from error
+        raise no_answer("Qdrant", choice) from error
 
 
 def _connect(choice: EngineChoice, folder: Path) -> QdrantClient:

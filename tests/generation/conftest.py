@@ -1,20 +1,10 @@
 """The bundled models, loaded once for this folder's tests."""
 
 import pytest
-import torch
-from places import ROOT
-from style_pack.generation.files import check_files
-from style_pack.generation.pipeline import StylePipeline, load_pipeline
-
-MODELS = ROOT / "models"
+from bundled_models import load_bundled
+from style_pack.generation.pipeline import StylePipeline
 
 
 @pytest.fixture(scope="session")
 def pipeline() -> StylePipeline:
-    files = check_files(
-        MODELS / "sd-tiny",
-        MODELS / "controlnet-canny-tiny",
-        MODELS / "ip-adapter-tiny" / "ip-adapter_tiny.safetensors",
-        [MODELS / "ip-adapter-tiny" / "image_encoder"],
-    )
-    return load_pipeline(files, MODELS / "sd-tiny" / "tokenizer", torch.float32)
+    return load_bundled()

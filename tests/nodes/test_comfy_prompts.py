@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from bundled_models import load_bundled
 from places import ROOT
 from published_layouts import save
 from safetensors.torch import load_file
 from style_pack.generation.conditioning import encode_prompts
-from style_pack.generation.files import check_files
-from style_pack.generation.pipeline import StylePipeline, load_pipeline
+from style_pack.generation.pipeline import StylePipeline
 
 TINY = ROOT / "models" / "sd-tiny"
 PROMPTS = [
@@ -44,12 +44,7 @@ def embeddings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def pipeline(embeddings: dict[str, Path]) -> StylePipeline:
-    adapter = ROOT / "models" / "ip-adapter-tiny"
-    files = check_files(
-        TINY, ROOT / "models" / "controlnet-canny-tiny", adapter / "ip-adapter_tiny.safetensors",
-        [adapter / "image_encoder"],
-    )  # fmt: skip
-    return replace(load_pipeline(files, TINY / "tokenizer", torch.float32), find_embedding=embeddings.__getitem__)
+    return replace(load_bundled(), find_embedding=embeddings.__getitem__)
 
 
 @pytest.fixture(scope="module")

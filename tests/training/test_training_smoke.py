@@ -75,9 +75,8 @@ def test_a_second_run_goes_on_from_the_checkpoints(trained: Path) -> None:
 def test_turbo_distils_a_lora_that_the_pack_merges_and_samples_with(trained: Path) -> None:
     from dataclasses import replace
 
-    from style_pack.generation.files import check_files
+    from bundled_models import load_bundled
     from style_pack.generation.lora import add_lora
-    from style_pack.generation.pipeline import load_pipeline
     from style_pack.generation.sampler import generate
     from style_pack.generation.settings import GenerationSettings
 
@@ -89,14 +88,7 @@ def test_turbo_distils_a_lora_that_the_pack_merges_and_samples_with(trained: Pat
     assert file.stat().st_size <= 1_000_000
     losses = [json.loads(line)["consistency"] for line in (work / "log.jsonl").read_text().splitlines()]
     assert len(losses) == 2 and all(math.isfinite(loss) for loss in losses)
-    adapter = models / "ip-adapter-tiny"
-    files = check_files(
-        models / "sd-tiny",
-        models / "controlnet-canny-tiny",
-        adapter / "ip-adapter_tiny.safetensors",
-        [adapter / "image_encoder"],
-    )
-    pipeline = add_lora(load_pipeline(files, models / "sd-tiny" / "tokenizer", torch.float32), file, 1.0)
+    pipeline = add_lora(load_bundled(models), file, 1.0)
     settings = GenerationSettings("a city", "", 1, 4, 7.5, "ddim", 64, 64, speed="turbo")
     painted = generate(pipeline, settings, None, [])
     assert painted.settings == replace(settings, scheduler="lcm", guidance_scale=1.0)
