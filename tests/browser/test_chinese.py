@@ -60,7 +60,7 @@ def test_a_pointer_on_an_input_shows_its_chinese_tooltip(editor: ComfyPage) -> N
 def test_a_node_is_found_by_its_chinese_name(editor: ComfyPage) -> None:
     page = editor.page
     page.evaluate("app.graph.clear()")
-    page.locator("#graph-canvas").dblclick(position={"x": 800, "y": 300})
+    page.evaluate("app.extensionManager.command.execute('Workspace.SearchBox.Toggle').then(() => null)")
     page.wait_for_function("document.activeElement.tagName === 'INPUT'")  # the search box, which opens with a delay
     page.keyboard.type("风格图像评分")
     page.get_by_text("ScoreStyledImage").or_(page.get_by_text("风格图像评分")).first.wait_for()

@@ -47,6 +47,7 @@ def test_another_knowledge_base_is_never_asked_for_the_thumbnails_of_the_last(
     waiting[0].continue_()
     expect(tab.get_by_role("status")).to_have_text("2 styles", timeout=SLOW_MS)
     expect(cells.locator("img")).to_have_count(2)
+    page.wait_for_function("[...document.querySelectorAll('.style-rag-cell img')].every(image => image.naturalWidth)")
     thumbnails = [re.search(r"/few%20to%20choose/styles/(\w+)/thumbnail", url) for url in asked]
     assert {found[1] for found in thumbnails if found} == few
     assert call(comfy_server, "GET", "many%20to%20leave/styles").json["total"] == 60
