@@ -2,11 +2,16 @@
 
 ComfyUI hands the same `prompt` and `extra_pnginfo` to all nodes of a run; its history, and the editor, have copies that
 were made before. So what is changed here is what a later node of this run reads, and nothing else. The references must
-be written by the node that paints: in a run whose search is still cached, Retrieve Style does not run.
+be written by the node that paints: in a run whose search is still cached, Retrieve Style does not run. Where the
+painting itself is cached, nothing of ours runs: what was written when it was painted is remembered, and written when
+its prompt is posted again. The prompt is left alone then, for by its inputs ComfyUI finds what is in its cache.
 """
 
 import copy
+import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from comfy_api.latest import io
@@ -20,8 +25,37 @@ from .sockets import StyleReferences
 
 _SAMPLER = "ControlNetIPAdapterSampler"
 _BEST_MATCH = 1  # the number of the output `image` of Retrieve Style
+_REMEMBERED = 100  # paintings, a few kilobytes each
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Painting:
+    """What one sampler painted from. joined: by its input `references`, else by `reference_image`."""
+
+    sampler: type[io.ComfyNode]
+    joined: bool
+    pins: str
+    info: Json
+
+
+class _PngInfo(dict[str, Any]):
+    """`extra_pnginfo` of one run. Deep copies, which ComfyUI's history and queue hold, are of what was posted.
+
+    signatures: node id of each sampler -> what tells it, and all that leads to it, from others.
+    """
+
+    def __init__(self, posted: Json, signatures: dict[str, str]) -> None:
+        super().__init__(posted)
+        self.signatures = signatures
+        self._posted = posted
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Json:
+        return copy.deepcopy(self._posted, memo)
+
+
+_painted: dict[str, _Painting] = {}  # by signature, the one painted last at the end
 
 
 def register() -> None:
@@ -41,25 +75,75 @@ def write(
     """
     hidden = sampler.hidden
     prompt, pnginfo = hidden.prompt or {}, hidden.extra_pnginfo
-    searches = _searches(prompt, hidden.unique_id, references)
     pins = write_pins(references.matches) if references else "\n".join(map(content_id, pictures))
-    if not references:  # one picture of a search; another sampler may have pinned all of them, with their scores
-        searches = [id for id in searches if _first_pin(prompt[id]) != pins]
+    painting = _Painting(sampler, references is not None, pins, info)
+    searches = _searches(prompt, hidden.unique_id, painting)
     for id in searches:
         prompt[id] = prompt[id] | {"inputs": prompt[id]["inputs"] | {"pinned": pins}}
-    if pnginfo is None:
-        return
-    pnginfo["style_rag"] = info
-    if sum(node.get("class_type") == _SAMPLER for node in prompt.values()) > 1:
-        pnginfo[f"style_rag_{hidden.unique_id}"] = info
-    workflow = copy.deepcopy(pnginfo.get("workflow"))
+    if pnginfo is not None:
+        _note(pnginfo, prompt, hidden.unique_id, searches, painting)
+    if isinstance(pnginfo, _PngInfo) and hidden.unique_id in pnginfo.signatures:
+        _remember(pnginfo.signatures[hidden.unique_id], painting)
+
+
+def _note(pnginfo: Json, prompt: Json, id: str, searches: Sequence[str], painting: _Painting) -> None:
+    """Write into `extra_pnginfo` what a sampler painted from. searches: ids of what is pinned in the workflow."""
+    pnginfo["style_rag"] = painting.info
+    if len(_samplers(prompt)) > 1:
+        pnginfo[f"style_rag_{id}"] = painting.info
+    workflow: Any = copy.deepcopy(pnginfo.get("workflow"))
     try:
-        for id in searches:
-            _set_widget(workflow, id, RetrieveStyle, "pinned", pins)
-        _set_widget(workflow, hidden.unique_id, sampler, "control_after_generate", "fixed")
+        for search in searches:
+            _set_widget(workflow, search, RetrieveStyle, "pinned", painting.pins)
+        _set_widget(workflow, id, painting.sampler, "control_after_generate", "fixed")
     except (AttributeError, KeyError, TypeError):
         return  # a client may send anything as its workflow: what the editor could not read is written as it came
     pnginfo["workflow"] = workflow
+
+
+def _remember(signature: str, painting: _Painting) -> None:
+    _painted.pop(signature, None)
+    _painted[signature] = painting
+    while len(_painted) > _REMEMBERED:
+        del _painted[next(iter(_painted))]
+
+
+def _with_pnginfo(request: Json) -> Json:
+    """Prepare a prompt that was posted, before ComfyUI has checked it."""
+    prompt = request.get("prompt")
+    if not isinstance(prompt, dict) or not (samplers := _samplers(prompt)):
+        return request
+    extra = request.setdefault("extra_data", {})
+    signatures: dict[str, str] = {}
+    for id in samplers:
+        _sign(prompt, id, signatures)
+    pnginfo = _PngInfo(extra.get("extra_pnginfo") or {}, {id: signatures[id] for id in samplers})
+    for id in samplers:
+        if painting := _painted.get(signatures[id]):
+            _note(pnginfo, prompt, id, _searches(prompt, id, painting), painting)
+    extra["extra_pnginfo"] = pnginfo
+    return request
+
+
+def _samplers(prompt: Json) -> list[str]:
+    return [id for id, node in prompt.items() if isinstance(node, dict) and node.get("class_type") == _SAMPLER]
+
+
+def _sign(prompt: Json, id: str, signatures: dict[str, str]) -> str:
+    """Return what tells a node, and all that leads to it, from others; their ids do not count."""
+    if id not in signatures:
+        signatures[id] = ""  # ends a circle, which ComfyUI will refuse
+        inputs = {
+            name: [_sign(prompt, value[0], signatures), value[1]] if _is_link(value, prompt) else value
+            for name, value in prompt[id].get("inputs", {}).items()
+        }
+        text = json.dumps([prompt[id].get("class_type"), inputs], sort_keys=True)
+        signatures[id] = hashlib.sha256(text.encode()).hexdigest()
+    return signatures[id]
+
+
+def _is_link(value: object, prompt: Json) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] in prompt
 
 
 def _first_pin(search: Json) -> str:
@@ -68,34 +152,26 @@ def _first_pin(search: Json) -> str:
     return next(iter(pinned.split()), "") if isinstance(pinned, str) else ""
 
 
-def _with_pnginfo(request: Json) -> Json:
-    prompt = request.get("prompt")
-    if isinstance(prompt, dict) and any(node.get("class_type") == _SAMPLER for node in prompt.values()):
-        extra = request.setdefault("extra_data", {})
-        if extra.get("extra_pnginfo") is None:
-            extra["extra_pnginfo"] = {}
-    return request
-
-
-def _searches(prompt: Json, id: str, references: StyleReferences | None) -> list[str]:
-    """Return the ids of the Retrieve Style nodes that a sampler's references came from: the first on every way up.
+def _searches(prompt: Json, id: str, painting: _Painting) -> list[str]:
+    """Return the ids of the Retrieve Style nodes to pin, those that a painting came from: the first on every way up.
 
     Of those whose picture is linked, the one behind the link itself: what lies between could have changed the picture.
+    One that has it pinned already is left alone: another sampler may have pinned all of its matches, with scores.
     """
     inputs = prompt.get(id, {}).get("inputs", {})
-    ways = [inputs.get("references" if references else "reference_image")]
+    ways = [inputs.get("references" if painting.joined else "reference_image")]
     seen, found = set(), []
     while ways:
         link = ways.pop()
-        if not (isinstance(link, list) and link and link[0] in prompt) or link[0] in seen:
+        if not _is_link(link, prompt) or link[0] in seen:
             continue
         seen.add(link[0])
         node = prompt[link[0]]
-        if node["class_type"] == "RetrieveStyle" and (references or link[1] == _BEST_MATCH):
+        if node["class_type"] == "RetrieveStyle" and (painting.joined or link[1] == _BEST_MATCH):
             found.append(link[0])
-        elif references:
+        elif painting.joined:
             ways += node["inputs"].values()
-    return found
+    return [search for search in found if painting.joined or _first_pin(prompt[search]) != painting.pins]
 
 
 def _set_widget(workflow: Json, id: str, node: type[io.ComfyNode], name: str, value: object) -> None:

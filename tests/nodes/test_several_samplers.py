@@ -74,3 +74,22 @@ def test_the_best_picture_alone_is_pinned_in_the_place_of_another(
     run = Run(comfy_nodes, monkeypatch, {"1": search, "4": sampler(reference_image=["1", 1])})
     run.paint("4", False)
     assert run.pins("1") == [run.first]
+
+
+def test_a_painting_is_known_again_by_all_that_led_to_it_but_not_by_the_nodes_ids(comfy_nodes: Nodes) -> None:
+    provenance = module(comfy_nodes, "provenance")
+
+    def signature(prompt: Json, id: str) -> str:
+        request = provenance._with_pnginfo({"prompt": prompt})
+        return request["extra_data"]["extra_pnginfo"].signatures[id]
+
+    plainly = signature({"1": SEARCH, "3": sampler(references=["1", 0])}, "3")
+    assert signature({"7": SEARCH, "2": {"class_type": "Other"}, "5": sampler(references=["7", 0])}, "5") == plainly
+    other = SEARCH | {"inputs": SEARCH["inputs"] | {"prompt": "a tree"}}
+    changed = [
+        signature({"1": other, "3": sampler(references=["1", 0])}, "3"),
+        signature({"1": SEARCH, "3": sampler(references=["1", 1])}, "3"),
+        signature({"1": SEARCH, "3": sampler(references=["1", 0], seed=1)}, "3"),
+        signature({"3": sampler(references=["3", 0])}, "3"),  # a circle, which ComfyUI refuses later
+    ]
+    assert len({plainly, *changed}) == 5

@@ -6,7 +6,6 @@ import copy
 import io
 import json
 import shutil
-import time
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from comfy_client import ComfyError
 from comfyui import ComfyServer
 from PIL import Image
 from places import ROOT
-from test_memory_on_a_server import free
 from test_quickstart import QUICKSTART, node_id, picture, quickstart
 
 Json = dict[str, Any]
@@ -102,21 +100,28 @@ def test_the_references_are_pinned_though_the_search_was_cached(comfy_server: Co
     assert same(first, library.paint(prompt_of(first)))
 
 
-def test_a_picture_that_was_saved_from_the_cache_is_made_again_while_the_library_is_the_same(
+def test_a_picture_that_was_saved_from_the_cache_has_its_references_in_its_workflow(
     comfy_server: ComfyServer,
 ) -> None:
+    """Its prompt is as it was posted: pinned there, the search would be another one than that in the cache."""
     library = Library(comfy_server, "saved twice")
     library.add("noir", "watercolour")
-    library.paint(library.workflow())
-    entry = comfy_server.run(library.workflow(SaveImage={"filename_prefix": "again"}))
+    posted = editor_form()
+    first = library.paint(library.workflow(), posted)
+    api = library.workflow(SaveImage={"filename_prefix": "again"})
+    entry = comfy_server.wait(comfy_server.post_prompt(api, posted))
     assert SAMPLER in cached_nodes(entry)
     saved = Image.open(io.BytesIO(picture(comfy_server, entry)))
+    assert saved.tobytes() == first.tobytes()
+    assert (saved.info["style_rag"], saved.info["workflow"]) == (first.info["style_rag"], first.info["workflow"])
     assert prompt_of(saved)[RETRIEVE]["inputs"]["pinned"] == ""
-    assert free(comfy_server, unload_models=True, free_memory=True) == []
-    time.sleep(1)  # the models are unloaded just before the results are forgotten
-    again = comfy_server.run(prompt_of(saved))
-    assert cached_nodes(again) == []
-    assert saved.tobytes() == Image.open(io.BytesIO(picture(comfy_server, again))).tobytes()
+    assert entry["prompt"][3]["extra_pnginfo"]["workflow"] == posted
+
+    library.add("blueprint")
+    pins = widgets_of(json.loads(saved.info["workflow"]), "RetrieveStyle")[-1]
+    again = library.paint(library.workflow(RetrieveStyle={"pinned": pins}))
+    assert saved.tobytes() == again.tobytes()
+    assert saved.tobytes() != library.paint(library.workflow()).tobytes()
 
 
 def test_a_picture_without_a_match_is_made_again_without_one(comfy_server: ComfyServer) -> None:
