@@ -20,6 +20,7 @@ from ..model_files import fingerprint, identify, load_state_dict
 from .files import expect_lora
 from .int8 import Int8Layer
 from .pipeline import StylePipeline
+from .saved_work import forget_packed
 
 # How trainers end a key: kohya `.lora_down.weight`, peft `.lora_A.weight`, diffusers `.lora.down.weight`, and before
 # 0.20 `_lora.down.weight` and `.lora_linear_layer.down.weight`.
@@ -114,6 +115,7 @@ def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterato
     finally:
         for name, original in originals.items():
             layers[name].weight.data = original
+            forget_packed(layers[name])
         for layer in layers.values():
             if isinstance(layer, Int8Layer):
                 layer.additions = ()

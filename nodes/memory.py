@@ -5,6 +5,8 @@ import torch
 from comfy.cli_args import args
 from comfy.model_patcher import ModelPatcher
 
+from ..generation.saved_work import forget_packed
+
 _PATCHER = "_style_rag_patcher"
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -20,6 +22,11 @@ class WholeModelPatcher(ModelPatcher):
 
     def partially_unload(self, device_to, memory_to_free=0, *args, **kwargs):
         return 0  # the caller then detaches the whole model
+
+    def detach(self, unpatch_all=True):
+        if unpatch_all:  # else it is only loaded again
+            forget_packed(self.model)
+        return super().detach(unpatch_all)
 
 
 class Holder(torch.nn.Module):

@@ -9,9 +9,11 @@ import pytest
 import torch
 from plain_diffusers import LATENTS, SETTINGS, edges, plain, reference
 from published_layouts import save
+from style_pack.generation import saved_work
 from style_pack.generation.lora import add_lora
 from style_pack.generation.pipeline import StylePipeline
 from style_pack.generation.sampler import generate
+from style_pack.generation.saved_work import forget_packed
 from style_pack.model_files import identify
 
 RANK, ALPHA = 4, 2.0
@@ -111,6 +113,24 @@ def test_the_weights_are_bit_for_bit_as_before(pipeline: StylePipeline, tmp_path
         replace(changed, loras=(replace(changed.loras[0], strength=0.0),)), SETTINGS, edges(), [reference()]
     )
     assert torch.equal(none.latents, plain_picture)
+
+
+def test_kept_copies_of_weights_are_never_those_of_another_strength(
+    pipeline: StylePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_lora(tmp_path, pipeline, "kohya")
+    strengths = (0.0, 1.0, -1.0, 0.0)
+
+    def paint(strength: float) -> torch.Tensor:
+        return generate(add_lora(pipeline, file, strength), SETTINGS, edges(), [reference()]).latents
+
+    plainly = [paint(strength) for strength in strengths]
+    monkeypatch.setattr(saved_work, "PACKED_CHANNELS", 16)
+    packed = [paint(strength) for strength in strengths]
+    assert saved_work._kept
+    for one, other in zip(plainly, packed, strict=True):
+        assert (one - other).abs().max() <= LATENTS
+    forget_packed(pipeline.denoiser)
 
 
 def test_alpha_divides_the_rank(pipeline: StylePipeline, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from plain_diffusers import SETTINGS, edges, reference
 from style_pack.generation import saved_work
 from style_pack.generation.pipeline import StylePipeline
 from style_pack.generation.sampler import generate
-from style_pack.generation.saved_work import EqualHalves, packed_convolutions
+from style_pack.generation.saved_work import EqualHalves, forget_packed, packed_convolutions
 
 
 def rows(layer: torch.nn.Module) -> tuple[list[int], torch.utils.hooks.RemovableHandle]:
@@ -75,3 +75,28 @@ def test_a_torch_without_the_packed_kernels_computes_as_before(monkeypatch: pyte
     conv = torch.nn.Conv2d(16, 16, 3)
     with packed_convolutions(conv):
         assert "forward" not in conv.__dict__
+
+
+def test_packed_weights_are_kept_while_the_weights_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_work, "PACKED_CHANNELS", 16)
+    torch.manual_seed(0)
+    conv, given = torch.nn.Conv2d(16, 24, 3), torch.randn(1, 16, 9, 8)
+    own = conv.weight.data
+    copies = []
+
+    def run() -> None:
+        with packed_convolutions(conv):
+            assert torch.allclose(conv(given), torch.nn.functional.conv2d(given, conv.weight, conv.bias), atol=1e-5)
+        copies.append(saved_work._kept[conv][1])
+
+    with torch.no_grad():
+        run()
+        run()
+        conv.weight.mul_(2)
+        run()
+        conv.weight.data = own + 1
+        run()
+    assert copies[0] is copies[1]
+    assert len({id(copy) for copy in copies}) == 3
+    forget_packed(torch.nn.Sequential(conv))
+    assert conv not in saved_work._kept

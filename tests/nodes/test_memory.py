@@ -1,6 +1,7 @@
 """What ComfyUI's manager has on the device in each stage, with `meta` as the device and models of SD 1.5's sizes."""
 
 import importlib
+import sys
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -165,6 +166,23 @@ def test_another_models_need_of_room_takes_all_of_ours_out_and_the_next_run_brin
     assert sum(card.loaded().values()) <= 1 * GB
     run(card, pipeline, monkeypatch)
     assert card.stages["sampling"].keys() >= DENOISER
+
+
+def test_what_comfyui_frees_keeps_no_copies_of_its_weights(comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, mm = module(comfy_nodes, "memory"), importlib.import_module("comfy.model_management")
+    saved_work = sys.modules[memory.forget_packed.__module__]
+    monkeypatch.setattr(mm, "get_torch_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(mm, "current_loaded_models", [])
+    monkeypatch.setattr(saved_work, "PACKED_CHANNELS", 16)
+    conv = torch.nn.Conv2d(16, 24, 3)
+    model = torch.nn.Sequential(conv)
+    assert memory.on_device(model) == torch.device("cpu")
+    with torch.no_grad(), saved_work.packed_convolutions(model):
+        assert conv in saved_work._kept
+    memory.on_device(model)
+    assert conv in saved_work._kept
+    mm.unload_all_models()
+    assert conv not in saved_work._kept
 
 
 def test_an_interrupt_is_never_taken_for_a_shortage_of_memory(
