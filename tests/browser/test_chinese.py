@@ -61,16 +61,16 @@ def test_a_node_is_found_by_its_chinese_name(editor: ComfyPage) -> None:
     page = editor.page
     page.evaluate("app.graph.clear()")
     page.evaluate("app.extensionManager.command.execute('Workspace.SearchBox.Toggle').then(() => null)")
-    page.wait_for_function("document.activeElement.tagName === 'INPUT'")  # the search box, which opens with a delay
-    page.keyboard.type("风格图像评分")
+    box = page.locator("input[role=combobox]").last
+    box.fill("风格图像评分")
     page.get_by_text("ScoreStyledImage").or_(page.get_by_text("风格图像评分")).first.wait_for()
-    page.keyboard.press("Enter")
+    box.press("Enter")
     page.wait_for_function("app.graph.nodes.some(node => node.type === 'ScoreStyledImage')")
     assert page.evaluate("app.graph.nodes[0].title") == "风格图像评分"
 
 
 def test_the_styles_tab_is_in_chinese(editor: ComfyPage) -> None:
-    editor.page.locator(".style-rag-tab-button").click()
+    editor.sidebar_tab("风格库").click()
     tab = editor.page.locator(".style-rag")
     expect(tab.get_by_label("搜索风格")).to_be_visible()
     expect(tab.get_by_role("button", name="添加图片")).to_be_visible()
