@@ -91,6 +91,16 @@ class ComfyPage:
         """The button that opens a tab of the sidebar."""
         return self.page.get_by_role("button", name=title, exact=True)
 
+    def search_nodes(self, words: str) -> Locator:
+        """Opens the box in which nodes are searched, and returns its field with the words in it; Enter adds the best.
+
+        By its command, not by a double click on the canvas, whose two halves may come too late on a slow machine.
+        """
+        self.page.evaluate("app.extensionManager.command.execute('Workspace.SearchBox.Toggle').then(() => null)")
+        field = self.page.locator("input[role=combobox]").last
+        field.fill(words)
+        return field
+
     def load_workflow(self, workflow: dict[str, Any], name: str) -> None:
         self.page.evaluate("([workflow, name]) => app.loadGraphData(workflow, true, true, name)", [workflow, name])
 

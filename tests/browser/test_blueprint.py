@@ -37,10 +37,9 @@ def node_of(class_type: str, api: Json) -> str:
 def add_blueprint(editor: ComfyPage) -> None:
     page = editor.page
     page.evaluate("app.graph.clear()")
-    page.locator("#graph-canvas").dblclick(position={"x": 800, "y": 300})
-    page.get_by_placeholder("Search Nodes").fill(NAME)
-    page.get_by_text("Subgraph Blueprints").wait_for()
-    page.keyboard.press("Enter")
+    box = editor.search_nodes(NAME)
+    page.get_by_text("Subgraph Blueprints").first.wait_for()
+    box.press("Enter")
     page.wait_for_function("app.graph.nodes.length === 1")
 
 

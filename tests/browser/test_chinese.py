@@ -60,9 +60,7 @@ def test_a_pointer_on_an_input_shows_its_chinese_tooltip(editor: ComfyPage) -> N
 def test_a_node_is_found_by_its_chinese_name(editor: ComfyPage) -> None:
     page = editor.page
     page.evaluate("app.graph.clear()")
-    page.evaluate("app.extensionManager.command.execute('Workspace.SearchBox.Toggle').then(() => null)")
-    box = page.locator("input[role=combobox]").last
-    box.fill("风格图像评分")
+    box = editor.search_nodes("风格图像评分")
     page.get_by_text("ScoreStyledImage").or_(page.get_by_text("风格图像评分")).first.wait_for()
     box.press("Enter")
     page.wait_for_function("app.graph.nodes.some(node => node.type === 'ScoreStyledImage')")
