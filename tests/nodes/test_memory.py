@@ -131,6 +131,27 @@ def test_with_lowvram_and_novram_only_the_models_of_one_stage_are_on_the_card(
         assert card.loaded() == {}
 
 
+def test_with_gpu_only_nothing_ever_leaves_the_card(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A copy from `meta`, which stands for the card, to the processor would raise."""
+    where_to = importlib.import_module("comfy.model_management").unet_offload_device
+    card = Card(comfy_nodes, monkeypatch, 15 * GB)
+    monkeypatch.setattr(card.mm, "vram_state", card.mm.VRAMState.HIGH_VRAM)
+    monkeypatch.setattr(card.mm, "unet_offload_device", where_to)
+    monkeypatch.setattr(card.mm.args, "gpu_only", True)
+    assert where_to() == torch.device("meta")
+    pipeline = sd15(tmp_path)
+    pipeline.release = card.memory.release
+    for _ in range(2):
+        run(card, pipeline, monkeypatch)
+        assert card.stages["sampling"].keys() >= DENOISER
+    card.mm.unload_all_models()
+    assert card.loaded() == {}
+    modules = (pipeline.denoiser, pipeline.vae, pipeline.text_encoder, pipeline.image_encoder)
+    assert {weight.device.type for module in modules for weight in module.parameters()} == {"meta"}
+
+
 def test_in_int8_half_as_much_lies_on_the_card_while_sampling(
     comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
