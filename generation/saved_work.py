@@ -70,9 +70,12 @@ def packed_convolutions(model: torch.nn.Module) -> Iterator[None]:
     """Compute wide convolutions from copies of their weights in oneDNN's own order, for as long as the context lasts.
 
     On a processor, in fp32; elsewhere nothing is done. The copies are kept for the next run with the same weights,
-    until `forget_packed`. They take as much memory as those weights: 2.7 GB of SD 1.5 with ControlNet.
+    until `forget_packed` or a run of other layers. They take as much memory as those weights: 2.7 GB of SD 1.5 with
+    ControlNet.
     """
     wide = [layer for layer in model.modules() if type(layer) is torch.nn.Conv2d and _is_packable(layer)]
+    for layer in set(_kept).difference(wide):
+        del _kept[layer]
     with _replaced({layer: _packed(layer) for layer in wide} if _can_pack() else {}):
         yield
 

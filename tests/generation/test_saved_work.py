@@ -100,3 +100,14 @@ def test_packed_weights_are_kept_while_the_weights_stay_as_they_are(monkeypatch:
     assert len({id(copy) for copy in copies}) == 3
     forget_packed(torch.nn.Sequential(conv))
     assert conv not in saved_work._kept
+
+
+def test_copies_of_one_model_are_kept_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_work, "PACKED_CHANNELS", 16)
+    shared, first, second = (torch.nn.Conv2d(16, 16, 3) for _ in range(3))
+    with packed_convolutions(torch.nn.Sequential(shared, first)):
+        pass
+    copy = saved_work._kept[shared][1]
+    with packed_convolutions(torch.nn.Sequential(shared, second)):
+        assert set(saved_work._kept) == {shared, second}
+        assert saved_work._kept[shared][1] is copy
