@@ -1,0 +1,60 @@
+"""The benchmarks themselves, as small as they go: that they still run on the present code, and what must hold of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from places import ROOT
+
+Json = dict[str, Any]
+
+
+def run(script: str, *arguments: object) -> list[Json]:
+    """The JSON objects that a benchmark prints."""
+    command = [sys.executable, ROOT / "benchmarks" / script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def test_parity_with_plain_diffusers() -> None:
+    *cases, summary = run("parity.py", "--side", 64, "--steps", 2, "--schedulers", "ddim,dpmpp_2m_karras")
+    assert len(cases) == summary["cases"] == 11
+    assert summary["largest_difference"] == max(case["largest_difference"] for case in cases) <= 1e-3
+
+
+def test_seconds_of_each_side() -> None:
+    lines = run("sampler.py", "--size", "small", "--side", 64, "--steps", 4, "--measured", 2, "--rounds", 1)
+    sides = ["diffusers", "exact", "stock", "balanced", "turbo, 8 steps", "turbo, 4 steps"]
+    *measured, second_seed = lines
+    assert [line["what"] for line in measured] == sides
+    seconds = {line["what"]: line["seconds"] for line in measured}
+    for line in measured:
+        assert line["seconds"] > line["seconds_a_step"] > 0
+        if "of_stock" in line:
+            assert line["of_stock"] == pytest.approx(line["seconds"] / seconds["stock"], abs=1e-3)
+    assert 0 <= second_seed["share"] < 1
+
+
+def test_differences_from_the_stock_graph() -> None:
+    lines = run("stock_differences.py", "--side", 64, "--steps", 6)
+    largest = {line["case"]: line["largest"] for line in lines}
+    assert largest["dpmpp_2m_karras against dpmpp_2m + karras"] < 1e-4  # the default has no difference of definition
+    assert largest["ddim against ddim + ddim_uniform"] > 1
+
+
+def test_cost_of_speed(tmp_path: Path) -> None:
+    lines = run("speed_cost.py", "--layouts", 1, "--sheet", tmp_path / "speed.png")
+    variants = {line["variant"]: line for line in lines}
+    assert variants["balanced"]["of_exact"] < 0.8 < variants["exact"]["of_exact"] == 1
+    assert (tmp_path / "speed.png").is_file()
+
+
+def test_memory_of_activations() -> None:
+    rows = {(row["side"], row["pictures"]): row for row in run("memory.py")}
+    assert rows[512, 1]["sampling_fused"] < rows[512, 1]["sampling_whole"] < rows[768, 1]["sampling_whole"]
