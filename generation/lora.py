@@ -115,7 +115,7 @@ def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterato
     finally:
         for name, original in originals.items():
             layers[name].weight.data = original
-            forget_packed(layers[name])
+            forget_packed(layers[name])  # which was made of the merged one
         for layer in layers.values():
             if isinstance(layer, Int8Layer):
                 layer.additions = ()

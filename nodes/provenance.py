@@ -32,10 +32,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Painting:
-    """What one sampler painted from. joined: by its input `references`, else by `reference_image`."""
+    """What one sampler painted from. from_matches: by its input `references`, else by `reference_image`."""
 
     sampler: type[io.ComfyNode]
-    joined: bool
+    from_matches: bool
     pins: str
     info: Json
 
@@ -159,7 +159,7 @@ def _searches(prompt: Json, id: str, painting: _Painting) -> list[str]:
     One that has it pinned already is left alone: another sampler may have pinned all of its matches, with scores.
     """
     inputs = prompt.get(id, {}).get("inputs", {})
-    ways = [inputs.get("references" if painting.joined else "reference_image")]
+    ways = [inputs.get("references" if painting.from_matches else "reference_image")]
     seen, found = set(), []
     while ways:
         link = ways.pop()
@@ -167,11 +167,11 @@ def _searches(prompt: Json, id: str, painting: _Painting) -> list[str]:
             continue
         seen.add(link[0])
         node = prompt[link[0]]
-        if node["class_type"] == "RetrieveStyle" and (painting.joined or link[1] == _BEST_MATCH):
+        if node["class_type"] == "RetrieveStyle" and (painting.from_matches or link[1] == _BEST_MATCH):
             found.append(link[0])
-        elif painting.joined:
+        elif painting.from_matches:
             ways += node["inputs"].values()
-    return [search for search in found if painting.joined or _first_pin(prompt[search]) != painting.pins]
+    return [search for search in found if painting.from_matches or _first_pin(prompt[search]) != painting.pins]
 
 
 def _set_widget(workflow: Json, id: str, node: type[io.ComfyNode], name: str, value: object) -> None:
