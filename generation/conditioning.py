@@ -14,7 +14,7 @@ from PIL import Image
 
 from .lora import merged
 from .prompts import Token, cut_windows, load_embedding, read_segments
-from .reference_fit import effective_fit, squares
+from .reference_fit import effective_fit, large_enough, squares
 from .style_attention import Region
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Reference:
 def encode_pictures(pipeline: StylePipeline, pictures: Sequence[Image.Image]) -> torch.Tensor:
     """Encode n RGB pictures to what the IP-Adapter reads: (n, E), or (n, tokens, E) of hidden states."""
     device = pipeline.on_device(pipeline.image_encoder)
-    pixels = pipeline.image_processor(list(pictures), return_tensors="pt").pixel_values
+    pixels = pipeline.image_processor(list(map(large_enough, pictures)), return_tensors="pt").pixel_values
     return _encode_pixels(pipeline, pixels.to(device))
 
 

@@ -2,6 +2,11 @@
 
 import importlib.util
 from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
 
 # Import name -> name on PyPI, of what ComfyUI itself does not bring.
 OPENCV = {"cv2": "opencv-python-headless"}  # any of OpenCV's packages will do
@@ -10,13 +15,37 @@ GENERATION = {"diffusers": "diffusers", "transformers": "transformers"}
 
 
 def require(packages: dict[str, str]) -> None:
-    """Raise ImportError in one sentence when a package is not installed."""
+    """Raise ImportError in one sentence when a package is not installed, or too old for the pack."""
     missing = [pip for module, pip in packages.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise ImportError(
             f"this node needs {' and '.join(missing)}, which ComfyUI's Python does not have: run "
             f"`python -m pip install {' '.join(missing)}` with that Python and restart ComfyUI."
         )
+    for pip in packages.values():
+        if found := _too_old(pip):
+            have, needed = found
+            raise ImportError(
+                f"this node needs {pip} {needed} or newer, and ComfyUI's Python has {have}: run "
+                f'`python -m pip install "{pip}>={needed}"` with that Python and restart ComfyUI.'
+            )
+
+
+@cache
+def _too_old(pip: str) -> tuple[str, str] | None:
+    """Return (version, lowest version that works) of a package that is older than that."""
+    needed = _lowest_versions().get(pip, "0")
+    try:
+        have = version(pip)
+        return (have, needed) if Version(have) < Version(needed) else None
+    except (PackageNotFoundError, InvalidVersion):  # another of OpenCV's packages is there, or somebody's own build
+        return None
+
+
+@cache
+def _lowest_versions() -> dict[str, str]:
+    lines = (Path(__file__).parents[1] / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split(">=") for line in lines if ">=" in line and not line.startswith("#"))
 
 
 def choose(name: str, value: str, choices: Iterable[str]) -> None:

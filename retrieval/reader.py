@@ -42,7 +42,9 @@ def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pix
             if pixels <= MAX_PIXELS:
                 before_decoding(pixels)
                 image.load()
-                return to_rgb(ImageOps.exif_transpose(image))
+                upright = ImageOps.exif_transpose(image)
+                upright.format = image.format  # which says what its white is, and the copy does not have
+                return to_rgb(upright)
     except (FileNotFoundError, PermissionError) as error:
         raise ValueError(why_not_read(error)) from None
     except UnidentifiedImageError:

@@ -91,3 +91,13 @@ def test_a_stored_encoding_serves_crop_alone_unless_the_picture_is_square(pipeli
 def test_the_negative_reference_is_fitted_too(pipeline: StylePipeline) -> None:
     cropped, padded = (latents(pipeline, fit, reference(), negative=Reference(WIDE)) for fit in ("crop", "pad"))
     assert differ(cropped, padded) > 1e-3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 1), (3, 3), (40, 3)])
+def test_a_tiny_picture_is_encoded_as_what_its_pixels_repeated_show(
+    pipeline: StylePipeline, size: tuple[int, int]
+) -> None:
+    plain_red = Image.new("RGB", size, (200, 30, 10))
+    same = Image.new("RGB", (64, 64), (200, 30, 10))
+    tiny, large = encode_pictures(pipeline, [plain_red]), encode_pictures(pipeline, [same])
+    assert differ(tiny, large) < 1e-4

@@ -272,6 +272,21 @@ def test_a_missing_package_is_named_by_the_node_that_needs_it(
         comfy_nodes["StyleKnowledgeBase"].execute("x", "", "bundled/clip-tiny", "open")
 
 
+def test_a_package_that_is_too_old_is_named_with_the_version_that_works(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requirements = module(comfy_nodes, "requirements")
+    requirements._too_old.cache_clear()
+    have = {"chromadb": "1.5.1", "transformers": "5.24.0.dev0", "filelock": "no version"}
+    monkeypatch.setattr(requirements, "version", have.__getitem__)
+    with pytest.raises(ImportError, match=r'needs chromadb 1\.5\.2 or newer, .* has 1\.5\.1: .* install "chromadb>=1'):
+        requirements.require(requirements.RETRIEVAL)
+    requirements._too_old.cache_clear()
+    have["chromadb"] = "1.10"
+    requirements.require(requirements.RETRIEVAL)
+    requirements._too_old.cache_clear()
+
+
 def test_images_are_stored_with_captions_and_tags(comfy_nodes: Nodes) -> None:
     images = torch.stack([torch.full((32, 32, 3), shade) for shade in (0.1, 0.9)])
     node = comfy_nodes["StyleKnowledgeBase"]
