@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..preprocessing import large_enough
 from .lora import merged
 from .prompts import Token, cut_windows, load_embedding, read_segments
-from .reference_fit import effective_fit, large_enough, squares
+from .reference_fit import effective_fit, squares
 from .style_attention import Region
 
 if TYPE_CHECKING:

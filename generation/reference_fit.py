@@ -8,19 +8,12 @@ from PIL import Image
 
 # CLIP's mean colour, RGB: after its normalisation a border of it is 0, and says as little as a border can.
 PAPER = (123, 117, 104)
-SMALLEST = 4  # pixels a side: transformers 4 takes a height of 1 or 3 for the colours
 MOST_CROPS = 6  # of a panorama; each goes through the image encoder
 
 
 def effective_fit(picture: Image.Image, fit: str) -> str:
     """Return the fit that a picture really gets: a square one is what it is with each of them."""
     return "crop" if picture.width == picture.height else fit
-
-
-def large_enough(picture: Image.Image) -> Image.Image:
-    """Return a picture that the encoder's preprocessing can't misread: a tiny one has its pixels repeated."""
-    size = max(picture.width, SMALLEST), max(picture.height, SMALLEST)
-    return picture if size == picture.size else picture.resize(size, Image.Resampling.NEAREST)
 
 
 def squares(picture: Image.Image, fit: str, side: int) -> list[Image.Image]:

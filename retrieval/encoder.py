@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..model_files import fingerprint, identify, load_state_dict, read_shapes
+from ..preprocessing import large_enough
 from .families import FAMILIES, TEXT_FAMILIES, TextFamily
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 # What published files may leave out, for no vector depends on it.
 _UNUSED = ("position_ids", "logit_scale", "logit_bias", "mask_token", "pooler.dense.weight", "pooler.dense.bias")
-_SMALLEST = 4  # pixels
 WORD_STRATEGIES = ("semantic", "keyword", "hybrid")  # whose score compares a prompt with pictures
 
 
@@ -106,7 +106,7 @@ class StyleEncoder:
         pooled = []
         with torch.inference_mode():
             for at in range(0, len(images), self.batch_size):
-                batch = [_enlarge(image) for image in images[at : at + self.batch_size]]
+                batch = list(map(large_enough, images[at : at + self.batch_size]))
                 pixels = self._image_processor(batch, return_tensors="pt").pixel_values
                 pooled.append(self._family.pool_images(self._model, pixels.to(device)).cpu().numpy())
         return unit(np.concatenate(pooled))
@@ -201,12 +201,6 @@ def average_windows(vectors: np.ndarray, counts: Sequence[int]) -> np.ndarray:
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def _enlarge(image: Image.Image) -> Image.Image:
-    """Give a tiny picture four pixels a side: transformers 4 takes a height of 1 or 3 for the colours."""
-    size = max(image.width, _SMALLEST), max(image.height, _SMALLEST)
-    return image if size == image.size else image.resize(size, Image.Resampling.NEAREST)
 
 
 def _windows(tokens: list[int], room: int) -> list[list[int]]:
