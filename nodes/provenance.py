@@ -43,7 +43,7 @@ class _Painting:
 class _PngInfo(dict[str, Any]):
     """`extra_pnginfo` of one run. Deep copies, which ComfyUI's history and queue hold, are of what was posted.
 
-    signatures: node id of each sampler -> what tells it, and all that leads to it, from others.
+    signatures: node id -> what tells it, and all that leads to it, from others; of each sampler, and more.
     """
 
     def __init__(self, posted: Json, signatures: dict[str, str]) -> None:
@@ -59,7 +59,7 @@ _painted: dict[str, _Painting] = {}  # by signature, the one painted last at the
 
 
 def register() -> None:
-    """See to it that there is something to write `info` into: a client that posts a prompt need not send it."""
+    """Prepare every prompt that is posted: for `info` to be written into, and with what is remembered of it."""
     server = getattr(PromptServer, "instance", None)
     if server is not None:
         server.add_on_prompt_handler(_with_pnginfo)
@@ -109,7 +109,7 @@ def _remember(signature: str, painting: _Painting) -> None:
 
 
 def _with_pnginfo(request: Json) -> Json:
-    """Prepare a prompt that was posted, before ComfyUI has checked it."""
+    """Give a prompt an `extra_pnginfo`, which its client need not send. ComfyUI has not checked it yet."""
     prompt = request.get("prompt")
     if not isinstance(prompt, dict) or not (samplers := _samplers(prompt)):
         return request
@@ -117,7 +117,7 @@ def _with_pnginfo(request: Json) -> Json:
     signatures: dict[str, str] = {}
     for id in samplers:
         _sign(prompt, id, signatures)
-    pnginfo = _PngInfo(extra.get("extra_pnginfo") or {}, {id: signatures[id] for id in samplers})
+    pnginfo = _PngInfo(extra.get("extra_pnginfo") or {}, signatures)
     for id in samplers:
         if painting := _painted.get(signatures[id]):
             _note(pnginfo, prompt, id, _searches(prompt, id, painting), painting)
