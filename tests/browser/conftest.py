@@ -10,10 +10,11 @@ from comfyui import ComfyServer
 from front_end import chosen_version
 from playwright.sync_api import Browser
 
+EMPTY = "PreviewAny's empty field is not sent"
 MARKED = "nodes whose model files are missing are marked red"
 DIFFERS = {
-    "api_form[build_knowledge_base]": "PreviewAny's empty field is not sent",
-    "api_form[compare_with_and_without_rag]": "PreviewAny's empty field is not sent",
+    "api_form[build_knowledge_base]": EMPTY,
+    "api_form[compare_with_and_without_rag]": EMPTY,
     "api_form[style_rag_native]": MARKED,
     "api_form[style_rag_sd15]": MARKED,
     "offers_every_file_that_is_missing": "missing files are listed in a panel, not a dialog",

@@ -14,7 +14,6 @@ from published_layouts import (
     IP_ADAPTERS,
     OTHER_BASES,
     SMALL,
-    TOKENIZER_FILES,
     checkpoint,
     checkpoint_stub,
     clip_folder,
@@ -29,8 +28,6 @@ from published_layouts import (
 )
 from safetensors import safe_open
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
-
-needs_tokenizer = pytest.mark.skipif(not TOKENIZER_FILES.is_dir(), reason="ComfyUI's tokenizer files are not here")
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +84,6 @@ def test_full_size_is_the_published_size(component, millions):
     assert round(parameters / 1e6, 1) == millions
 
 
-@needs_tokenizer
 @pytest.mark.parametrize(("part", "model"), [("unet", UNet2DConditionModel), ("vae", AutoencoderKL)])
 def test_a_single_file_gives_the_tensors_of_the_folder(folder, single_file, part, model):
     expected = expected_weights(part, SMALL, 3)
@@ -96,7 +92,6 @@ def test_a_single_file_gives_the_tensors_of_the_folder(folder, single_file, part
     assert_same_tensors(from_file, expected)
 
 
-@needs_tokenizer
 def test_the_text_encoder_loads_and_its_published_keys_are_the_checkpoints(folder, single_file):
     published = expected_weights("text_encoder", SMALL, 3)
     assert all(name.startswith("text_model.") for name in published)
@@ -112,7 +107,6 @@ def test_the_text_encoder_loads_and_its_published_keys_are_the_checkpoints(folde
         assert in_file == published.keys()
 
 
-@needs_tokenizer
 def test_the_old_names_of_the_vaes_attention_load_as_the_new(tmp_path):
     path = diffusers_folder(tmp_path / "sd15", seed=3, as_on_hub=True, variant="fp16")
     names = shapes(path / "vae" / "diffusion_pytorch_model.fp16.safetensors")
@@ -179,7 +173,6 @@ def test_an_image_encoder_loads_from_its_folder_and_the_file_holds_the_same(tmp_
     assert_same_tensors(model, expected)
 
 
-@needs_tokenizer
 @pytest.mark.parametrize("weights_name", ["model.safetensors", "pytorch_model.bin"])
 def test_clip_loads_as_one_folder(tmp_path, weights_name):
     path = clip_folder(tmp_path / "clip-vit-base-patch32", weights_name=weights_name)
@@ -192,7 +185,6 @@ def test_clip_loads_as_one_folder(tmp_path, weights_name):
     assert getattr(found, "pooler_output", found).isfinite().all()
 
 
-@needs_tokenizer
 def test_a_cut_vocabulary_keeps_the_first_tokens_and_both_marks(tmp_path):
     small = CLIPTokenizer.from_pretrained(tokenizer_folder(tmp_path / "small", SMALL))
     full = CLIPTokenizer.from_pretrained(tokenizer_folder(tmp_path / "full", replace(SMALL, vocabulary=49408)))
@@ -210,7 +202,6 @@ def test_a_stub_is_known_by_its_header(tmp_path, base, width):
     assert set(OTHER_BASES) == {"sdxl", "sd2", "sd15_inpainting"}
 
 
-@needs_tokenizer
 def test_all_parts_together_make_a_finite_picture(folder, tmp_path):
     """One step through the stock pipeline: VAE, text, ControlNet, adapters and encoder fit, and nothing overflows."""
     control = ControlNetModel.from_pretrained(controlnet(tmp_path / "controlnet"), local_files_only=True)
@@ -236,7 +227,6 @@ def test_all_parts_together_make_a_finite_picture(folder, tmp_path):
     assert picture.isfinite().all() and picture.std() > 0.01
 
 
-@needs_tokenizer
 def test_a_config_folder_holds_no_weights(tmp_path):
     files = {path.suffix for path in config_folder(tmp_path / "configs").rglob("*") if path.is_file()}
     assert files == {".json", ".txt"}

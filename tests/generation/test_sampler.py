@@ -24,13 +24,10 @@ def test_every_scheduler_gives_diffusers_own_latents(pipeline: StylePipeline, sc
 
 @pytest.mark.parametrize("scheduler", ["dpmpp_2m_karras", "dpmpp_2m_beta", "unipc_beta", "deis_beta"])
 def test_a_first_timestep_that_rounding_has_doubled_ends_no_run(pipeline: StylePipeline, scheduler: str) -> None:
-    def doubles(steps: int) -> bool:
-        made = build_scheduler(scheduler, pipeline.scheduler_config)
-        made.set_timesteps(steps)
-        return bool(made.timesteps[0] == made.timesteps[1])
-
-    steps = next(filter(doubles, range(20, 150)), 32)  # diffusers 0.33 doubles none with beta sigmas
-    settings = replace(SETTINGS, scheduler=scheduler, num_inference_steps=steps)
+    made = build_scheduler(scheduler, pipeline.scheduler_config)
+    made.set_timesteps(32)
+    assert made.timesteps[0] == made.timesteps[1]
+    settings = replace(SETTINGS, scheduler=scheduler, num_inference_steps=32)
     assert generate(pipeline, settings, None, []).images.isfinite().all()
 
 
