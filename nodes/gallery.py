@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from ..retrieval.database import FILE
 from ..retrieval.encoder import StyleEncoder
 from ..retrieval.filters import parse_filter
-from ..retrieval.reader import open_picture
+from ..retrieval.reader import content_id, open_picture
 from ..retrieval.records import StyleRecord
 from . import paths
 from .requirements import RETRIEVAL, require
@@ -182,13 +182,24 @@ def _unchanged_file(record: StyleRecord) -> Path:
     """Return a file that shows this very picture still, and that may be read. Raises NotHere or PermissionError."""
     for name, stamp in record.files.items():
         path = Path(name)
-        if path.is_file() and [path.stat().st_size, path.stat().st_mtime_ns] == stamp[:2]:
+        if path.is_file() and _shows(path, record.id, stamp):
             if not may_read(path.resolve()):
                 raise PermissionError(
                     f"the picture of style '{record.name}' lies outside the folders that this server may read."
                 )
             return path
     raise NotHere(f"the picture of style '{record.name}' is gone or was changed: run StyleKnowledgeBase with sync.")
+
+
+def _shows(path: Path, id: str, stamp: Sequence[int]) -> bool:
+    """Tell whether a file shows a picture; one of the same size and another time, as a copy has it, is looked at."""
+    status = path.stat()
+    if status.st_size != stamp[0] or status.st_mtime_ns == stamp[1]:
+        return status.st_size == stamp[0]
+    try:
+        return content_id(open_picture(path)) == id
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=1)

@@ -8,8 +8,6 @@ gets a new one. So what was added since is what has a higher key, and what an in
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from .database_file import DatabaseFile
+from .own_paths import found_at, kept_as, moved_along
 from .records import StyleRecord
 
 FILE = "styles.sqlite"
 _PAGE = 500  # parameters a statement; SQLite before 3.32 allows 999
-_WAIT = 30.0  # seconds for another process's commit to end
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS styles (
@@ -36,30 +35,18 @@ CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 _COLUMNS = "id, name, caption, tags, licence, width, height, files"
 
 
-class Database:
-    """One SQLite file. Any thread may call; writers of several processes are kept apart by the store's lock."""
+class Database(DatabaseFile):
+    """One SQLite file. Any thread may call; writers of several processes are kept apart by the store's lock.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.RLock()
-        with self._in_a_sentence():
-            self._db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")  # what was reported as stored outlives a power cut as well
-            self._db.executescript(_SCHEMA)
+    home: the folder that a knowledge base's own pictures are in; the file's, where None.
+    """
 
-    @contextmanager
-    def transaction(self, write: bool = True) -> Iterator[None]:
-        """Everything inside is committed together, or, when reading, comes from one state."""
-        with self._lock, self._in_a_sentence():
-            self._db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # SQLite has ended it itself when a disk is full
-                    self._db.execute("ROLLBACK")
-                raise
+    def __init__(self, path: Path, home: Path | None = None) -> None:
+        self._home = home or path.parent
+        super().__init__(path, _SCHEMA)
+        with self.held():
+            if self._refusal is None:
+                self._take_along()
 
     def meta(self) -> dict[str, Any]:
         return {name: json.loads(value) for name, value in self._read("SELECT name, value FROM meta")}
@@ -76,14 +63,15 @@ class Database:
 
     def files(self) -> Iterator[tuple[str, dict[str, list[int]]]]:
         """Yield (id, path -> stamp) of every record."""
-        return ((id, json.loads(files)) for id, files in self._read("SELECT id, files FROM styles"))
+        rows = self._read("SELECT id, files FROM styles")
+        return ((id, found_at(self._home, json.loads(files))) for id, files in rows)
 
     def records(self, ids: Sequence[str] | None = None) -> Iterator[StyleRecord]:
         """Yield the records of some ids, in no order, or all of them by id."""
         if ids is None:
-            yield from map(_record, self._read(f"SELECT {_COLUMNS} FROM styles ORDER BY id"))
+            yield from map(self._record, self._read(f"SELECT {_COLUMNS} FROM styles ORDER BY id"))
         else:
-            yield from map(_record, self._read_pages(f"SELECT {_COLUMNS} FROM styles WHERE id IN", ids))
+            yield from map(self._record, self._read_pages(f"SELECT {_COLUMNS} FROM styles WHERE id IN", ids))
 
     def vectors(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
         query = "SELECT id, vector FROM styles JOIN vectors USING (key) WHERE id IN"
@@ -94,7 +82,7 @@ class Database:
         query = (
             f"SELECT {_COLUMNS}, key, vector FROM styles JOIN vectors USING (key) WHERE key > ? ORDER BY key LIMIT ?"
         )
-        return [(row[-2], _record(row[:-2]), row[-1]) for row in self._read(query, (key, limit))]
+        return [(row[-2], self._record(row[:-2]), row[-1]) for row in self._read(query, (key, limit))]
 
     def removed_after(self, seq: int) -> list[tuple[int, int]]:
         """Return (seq, key) of what was removed after the removal `seq`."""
@@ -104,12 +92,12 @@ class Database:
         self.remove([record.id for record in records])
         for record, vector in zip(records, vectors, strict=True):
             marks = ", ".join("?" * 8)
-            added = self._db.execute(f"INSERT INTO styles ({_COLUMNS}) VALUES ({marks})", _row(record))
+            added = self._db.execute(f"INSERT INTO styles ({_COLUMNS}) VALUES ({marks})", self._row(record))
             blob = vector.astype("<f4").tobytes()
             self._db.execute("INSERT INTO vectors VALUES (?, ?)", (added.lastrowid, blob))
 
     def set_files(self, record: StyleRecord) -> None:
-        self._db.execute("UPDATE styles SET files = ? WHERE id = ?", (json.dumps(record.files), record.id))
+        self._db.execute("UPDATE styles SET files = ? WHERE id = ?", (self._files(record), record.id))
 
     def remove(self, ids: Sequence[str]) -> None:
         keys = [key for (key,) in self._read_pages("SELECT key FROM styles WHERE id IN", ids)]
@@ -140,7 +128,7 @@ class Database:
     @contextmanager
     def attached(self, path: Path) -> Iterator[None]:
         """Have another database at hand for `replace_with_attached`; outside of transactions."""
-        with self._lock:
+        with self._lock, self.held(), self._in_a_sentence():
             self._db.execute("ATTACH ? AS other", (str(path),))
             try:
                 yield
@@ -158,36 +146,32 @@ class Database:
         self._db.execute("INSERT INTO main.vectors SELECT key + ?, vector FROM other.vectors", last)
         self._db.execute("INSERT INTO main.meta SELECT name, value FROM other.meta")
 
-    def close(self) -> None:
-        self._db.close()
-
-    def _read(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock, self._in_a_sentence():
-            return self._db.execute(query, values).fetchall()
-
-    @contextmanager
-    def _in_a_sentence(self) -> Iterator[None]:
-        """Make SQLite's errors an OSError that says of which knowledge base, and what to do."""
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise OSError(
-                f"knowledge base '{self._path.parent.name}' can't be used, SQLite says '{error}' of {self._path}: make "
-                "room, or end who holds it; if it is damaged, put a copy back, or remove its folder and ingest again."
-            ) from error
+    def _take_along(self) -> None:
+        """Make the paths of own pictures relative, which earlier versions wrote down whole. Done once."""
+        if "paths" in self.meta():
+            return
+        with self.transaction():
+            for id, files in list(self._read("SELECT id, files FROM styles")):
+                known = json.loads(files)
+                kept = kept_as(self._home, moved_along(self._home, known))
+                if kept != known:
+                    self._db.execute("UPDATE styles SET files = ? WHERE id = ?", (json.dumps(kept), id))
+            self.set_meta(paths="relative")
 
     def _read_pages(self, query: str, values: Sequence[str]) -> Iterator[Any]:
         for at in range(0, len(values), _PAGE):
             page = values[at : at + _PAGE]
             yield from self._read(f"{query} ({', '.join('?' * len(page))})", page)
 
+    def _files(self, record: StyleRecord) -> str:
+        return json.dumps(kept_as(self._home, record.files), ensure_ascii=False)
 
-def _row(record: StyleRecord) -> tuple[Any, ...]:
-    tags, files = json.dumps(record.tags, ensure_ascii=False), json.dumps(record.files, ensure_ascii=False)
-    size = (record.width, record.height)
-    return (record.id, record.name, record.caption, tags, record.licence, *size, files)
+    def _row(self, record: StyleRecord) -> tuple[Any, ...]:
+        tags = json.dumps(record.tags, ensure_ascii=False)
+        size = (record.width, record.height)
+        return (record.id, record.name, record.caption, tags, record.licence, *size, self._files(record))
 
-
-def _record(row: Sequence[Any]) -> StyleRecord:
-    id, name, caption, tags, licence, width, height, files = row
-    return StyleRecord(id, name, caption, tuple(json.loads(tags)), licence, width, height, json.loads(files))
+    def _record(self, row: Sequence[Any]) -> StyleRecord:
+        id, name, caption, tags, licence, width, height, files = row
+        files = found_at(self._home, json.loads(files))
+        return StyleRecord(id, name, caption, tuple(json.loads(tags)), licence, width, height, files)

@@ -111,6 +111,15 @@ def read_choice(file: Path, name: str) -> EngineChoice:
         raise ValueError(f"{file}, engine of knowledge base '{name}': {error}") from error
 
 
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """Tell a file or folder from every other that is or was at its path; None while there is none."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
+
+
 def no_answer(name: str, choice: EngineChoice) -> ConnectionError:
     """Return the error of an engine whose server is not there. name: as its makers write it."""
     return ConnectionError(

@@ -1,7 +1,6 @@
 """What a knowledge base remembers about itself, readable without opening it."""
 
 import re
-from contextlib import closing
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -58,8 +57,7 @@ def read_origin(folder: Path) -> Origin | None:
     """Read what made the knowledge base in a folder, without opening its index; None when there is none."""
     if not (folder / FILE).is_file():
         return None
-    with closing(Database(folder / FILE)) as database:
-        return to_origin(database.meta())
+    return to_origin(Database(folder / FILE).meta())
 
 
 @cache

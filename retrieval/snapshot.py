@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .database import Database
-from .index import DamagedIndex, EngineChoice, StyleIndex, open_index
+from .index import DamagedIndex, EngineChoice, StyleIndex, identity_of, open_index
 from .segment import DamagedSegment, Row, Segment
 from .view import View
 
@@ -50,6 +50,10 @@ class Place:
 
     def snapshot(self, number: int) -> Path:
         return self.folder / FOLDER / str(number)
+
+    def file(self, meta: dict[str, Any]) -> tuple[int, int] | None:
+        """Tell the published snapshot's folder from every other that is or was there; None while there is none."""
+        return identity_of(self.snapshot(meta["snapshot"])) if meta.get("snapshot") else None
 
     def index(self, number: int, collection: str) -> StyleIndex:
         return open_index(self.choice, self.snapshot(number) / _ENGINE, collection, self.apart)

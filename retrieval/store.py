@@ -16,13 +16,15 @@ from .database import FILE, Database
 from .encodings import Encodings
 from .filters import labels, numbers
 from .index import SETTINGS, read_choice
+from .look import Look, with_another
 from .origin import Origin, pack_version, same_weights, to_origin
 from .records import StyleRecord
-from .snapshot import Place, Progress, is_stale, open_view, pages_after, publish
+from .snapshot import Place, Progress, is_stale, publish
 from .view import View
 
 _LOCK = "write.lock"
 _DRAFT = "rebuild"  # the knowledge base that a rebuild is making
+_KEPT = ("revision", "changes", "snapshot", "collection", "engine")  # by a knowledge base that is rebuilt
 _WAIT = 60.0  # seconds for another writer to end
 # What version 0.1.0 left: its own note, and Chroma as the only place of records and vectors.
 _BEFORE = ("knowledge_base.json", "chroma")
@@ -33,23 +35,22 @@ class StyleStore:
 
     One process at a time writes, inside `writing`, after at most `wait` seconds; any number read, and see what was
     committed at their next look. apart: run a vector engine that keeps other threads waiting in a process of its own.
+    When somebody deletes, moves or replaces the folder, the next look is at what is there then. home: the folder of
+    its own pictures, for a draft.
     """
 
-    def __init__(self, folder: Path, wait: float = _WAIT, apart: bool = False) -> None:
+    def __init__(self, folder: Path, wait: float = _WAIT, apart: bool = False, home: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.name = folder.name
         self.encodings = Encodings(folder / "encodings")
         self._wait = wait
-        self._database = Database(folder / FILE)
+        self._database = Database(folder / FILE, home)
         choice = read_choice(folder.parent / SETTINGS, folder.name)
         self._place = Place(self._database, folder, choice, apart)
         self._writer = FileLock(folder / _LOCK, thread_local=False)
         self._busy = threading.RLock()
-        self._view = View()
-        self._captions = CaptionTable(())
-        self._published: Sequence[object] = ()  # which snapshot the view is of
-        self._revision, self._key, self._removal = -1, 0, 0  # and how far it has come since
+        self._look = Look(self._place)
 
     @property
     def revision(self) -> int:
@@ -68,6 +69,7 @@ class StyleStore:
         Raises TimeoutError when another writer does not end within `wait` seconds; the store's own, where None.
         """
         wait = self._wait if wait is None else wait
+        self._database.require()
         try:
             self._writer.acquire(timeout=wait)
         except Timeout:
@@ -76,7 +78,8 @@ class StyleStore:
                 "wait for it to end, then run again."
             ) from None
         try:
-            yield
+            with self._database.held():
+                yield
         finally:
             self._writer.release()
 
@@ -143,15 +146,15 @@ class StyleStore:
 
     def draft(self, identity: str) -> StyleStore:
         """Open the knowledge base that is to replace this one: what a rebuild with these weights has left, or empty."""
-        draft = StyleStore(self.folder / _DRAFT)
+        draft = StyleStore(self.folder / _DRAFT, home=self.folder)
         if draft.origin and not same_weights(draft.origin.encoder, identity):
             draft.discard()
-            draft = StyleStore(self.folder / _DRAFT)
+            draft = StyleStore(self.folder / _DRAFT, home=self.folder)
         return draft
 
     def discard(self) -> None:
         """Remove the folder, and be of no more use."""
-        self._database.close()
+        self.close()
         shutil.rmtree(self.folder)
 
     def replace_with(self, draft: StyleStore) -> None:
@@ -159,7 +162,7 @@ class StyleStore:
         with self.writing():
             with self._database.attached(draft.folder / FILE), self._change():
                 meta = self._database.meta()
-                kept = {name: meta[name] for name in ("revision", "snapshot", "collection", "engine") if name in meta}
+                kept = {name: meta[name] for name in _KEPT if name in meta}
                 self._database.replace_with_attached()
                 self._database.set_meta(**kept, emptied=meta.get("revision", 0))
             draft.discard()
@@ -188,7 +191,7 @@ class StyleStore:
     def reading(self) -> Iterator[View]:
         """Search what is committed now. One thread at a time."""
         with self._busy:
-            yield self._refreshed()
+            yield self._look.view()
 
     def without_caption_vector(self, encoder: str) -> list[str]:
         """Return the ids whose captions this sentence encoder has yet to encode; drop what another one made."""
@@ -205,46 +208,20 @@ class StyleStore:
 
     def captions(self, encoder: str) -> CaptionTable:
         """Return the caption vectors that are stored now. Raises ValueError unless this sentence encoder made them."""
-        with self._busy, self._database.transaction(write=False):
-            meta = self._database.meta()
-            made = meta.get("caption_encoder", "")
-            if not same_weights(made, encoder):
-                raise ValueError(
-                    f"knowledge base '{self.name}' has captions encoded by {made or 'nothing'}, and caption encoder "
-                    f"{encoder} is chosen: bring it up to date with that one, or choose the same for the search."
-                )
-            if self._captions.made != (made, meta["captions_since"]):
-                self._captions = CaptionTable((made, meta["captions_since"]))
-            if rows := self._database.captions_after(self._captions.last):
-                self._captions.extend(rows)
-            return self._captions
+        with self._busy:
+            return self._look.captions(encoder)
 
-    def _refreshed(self) -> View:
-        """Return the view, brought up to what is committed; all of it comes from one state of the database."""
-        with self._database.transaction(write=False):
-            meta = self._database.meta()
-            published = [meta.get(name) for name in ("snapshot", "through", "engine", "emptied")]
-            if published != self._published:
-                self._view.close()
-                self._view = open_view(self._place, meta)
-                self._published = published
-                self._revision, self._key, self._removal = -1, self._view.last_key, 0
-            if self._revision != meta.get("revision", 0):
-                for rows in pages_after(self._database, self._key):
-                    self._view.extend(rows)
-                    self._key = rows[-1][0]
-                for removal, key in self._database.removed_after(self._removal):
-                    self._view.forget(key)
-                    self._removal = removal
-                self._revision = meta.get("revision", 0)
-        return self._view
+    def close(self) -> None:
+        """Let go of what was opened to be searched; a later look opens it again."""
+        with self._busy:
+            self._look.close()
 
     @contextmanager
     def _change(self) -> Iterator[None]:
         """One transaction of the one writer, counted."""
         with self.writing(), self._database.transaction():
             yield
-            self._database.set_meta(revision=self.revision + 1)
+            self._database.set_meta(revision=self.revision + 1, changes=with_another(self._database.meta()))
 
 
 def _seen_by_search(record: StyleRecord) -> tuple[object, ...]:

@@ -17,21 +17,34 @@ from chromadb.config import Settings
 from chromadb.errors import InternalError
 from httpx import TransportError
 
-from ..index import DamagedIndex, EngineChoice, as_keys, no_answer
+from ..index import DamagedIndex, EngineChoice, as_keys, identity_of, no_answer
 
 _PAGE = 2000
 # Measured on 20,000 clustered vectors of 512 numbers: recall@10 was 0.965 at Chroma's own 16 / 100 / 100.
 _GRAPH = CreateHNSWConfiguration(space="cosine", max_neighbors=24, ef_construction=128, ef_search=192)
 
 
+_opened: weakref.WeakSet[ChromaIndex] = weakref.WeakSet()
+
+
 class ChromaIndex:
+    """In a folder: closed, and a DamagedIndex, once another one was opened that has come into that folder's place."""
+
     def __init__(self, choice: EngineChoice, folder: Path, collection: str) -> None:
         self._name = collection
         self._choice = choice
+        self._folder = folder if choice.engine == "chroma" else None
+        _close_replaced(self._folder)
         with _sentences(choice):
             self._client = _connect(choice, folder)
             self._close = weakref.finalize(self, self._client.close)  # Chroma keeps in memory what nobody closes
             self._collection = self._open()
+        self.files = _files_in(folder)
+        _opened.add(self)
+
+    @property
+    def folder(self) -> Path | None:
+        return self._folder if self._close.alive else None
 
     def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
         with _sentences(self._choice):
@@ -45,6 +58,8 @@ class ChromaIndex:
                 self._collection.delete(ids=[str(key) for key in keys[at : at + _PAGE]])
 
     def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
+        if not self._close.alive:
+            raise DamagedIndex(f"its folder was replaced: {self._name}")
         queries = list(vectors.astype(np.float32))
         with _sentences(self._choice):
             found = self._collection.query(query_embeddings=queries, n_results=count, include=[])
@@ -61,6 +76,17 @@ class ChromaIndex:
     def _open(self) -> chromadb.Collection:
         graph = CreateCollectionConfiguration(hnsw=_GRAPH)
         return self._client.get_or_create_collection(self._name, configuration=graph, embedding_function=None)
+
+
+def _files_in(folder: Path) -> list[tuple[int, int] | None]:
+    return [identity_of(folder), identity_of(folder / "chroma.sqlite3")]
+
+
+def _close_replaced(folder: Path | None) -> None:
+    """Close what is open of other files than lie in the folder now: Chroma would open the same again, by its path."""
+    for index in list(_opened):
+        if folder is not None and index.folder == folder and index.files != _files_in(folder):
+            index.close()
 
 
 @contextmanager

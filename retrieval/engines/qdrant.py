@@ -11,7 +11,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException
 
-from ..index import EngineChoice, as_keys, no_answer
+from ..index import EngineChoice, as_keys, identity_of, no_answer
 
 _PAGE = 500
 # A folder can be opened once; the stores of one process, an older and a newer, share what they opened.
@@ -72,11 +72,13 @@ def _sentence(choice: EngineChoice) -> Iterator[None]:
 def _connect(choice: EngineChoice, folder: Path) -> QdrantClient:
     if choice.url:
         return QdrantClient(url=choice.url, api_key=choice.api_key, check_compatibility=False)
-    if opened := _opened.get(str(folder)):
+    folder.mkdir(parents=True, exist_ok=True)
+    here = f"{folder} {identity_of(folder)}"  # another one, when the folder was replaced
+    if opened := _opened.get(here):
         return opened
     try:
         # ComfyUI calls from more than one thread, one at a time.
-        _opened[str(folder)] = client = QdrantClient(path=str(folder), force_disable_check_same_thread=True)
+        _opened[here] = client = QdrantClient(path=str(folder), force_disable_check_same_thread=True)
         return client
     except RuntimeError as error:
         raise RuntimeError(

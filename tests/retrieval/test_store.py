@@ -139,7 +139,6 @@ def test_an_index_whose_files_are_gone_or_cut_is_made_anew(
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 1000, 0.4])
 def test_a_damaged_database_is_one_sentence(filled: StyleStore, content: bytes | float) -> None:
     filled.publish()
-    filled._database.close()
     file = filled.folder / FILE
     for beside in filled.folder.glob(f"{FILE}-*"):
         beside.unlink()
@@ -153,10 +152,11 @@ def test_a_damaged_database_is_one_sentence(filled: StyleStore, content: bytes |
 
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(filled: StyleStore) -> None:
-    pages = filled._database._read("PRAGMA page_count")[0][0]
-    filled._database._read(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(OSError, match="SQLite says 'database or disk is full'"):
-        fill(filled, range(200))
+    with filled._database.held():
+        pages = filled._database._read("PRAGMA page_count")[0][0]
+        filled._database._read(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(OSError, match="SQLite says 'database or disk is full' of .*: the disk is full: free some"):
+            fill(filled, range(200))
     assert (len(filled), missing(StyleStore(filled.folder))) == (5, [])
 
 

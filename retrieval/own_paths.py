@@ -1,0 +1,42 @@
+"""How a knowledge base writes down the paths of pictures that it keeps itself, so that its folder can move."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+_HERE = "./"  # what is stored for the knowledge base's own folder
+OWN = ("pictures", "packs")  # in that folder, where pictures are kept
+
+Value = TypeVar("Value")
+
+
+def kept_as(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the same with every path in a knowledge base's folder relative to that."""
+    start = f"{home}{os.sep}"
+    return {
+        _HERE + path[len(start) :].replace(os.sep, "/") if path.startswith(start) else path: value
+        for path, value in files.items()
+    }
+
+
+def found_at(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the same with every path whole, wherever the folder is by now."""
+    return {str(home / path[len(_HERE) :]) if path.startswith(_HERE) else path: value for path, value in files.items()}
+
+
+def moved_along(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the same with what was written down whole, in a folder that has moved since, as it is now."""
+    return {_now(home, path): value for path, value in files.items()}
+
+
+def _now(home: Path, path: str) -> str:
+    if path.startswith((_HERE, f"{home}{os.sep}")):
+        return path
+    parts = path.replace("\\", "/").split("/")
+    for place in range(len(parts) - 1, 0, -1):
+        if parts[place] in OWN and (moved := home.joinpath(*parts[place:])).is_file() and not os.path.exists(path):
+            return str(moved)
+    return path
