@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .command_line_encoders import COMFYUI, DEFAULT, MODELS, open_caption_encoder, open_encoder
+from .command_line_upkeep import add_commands
+from .retrieval.faults import sentence_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         answer = options.run(options)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"style-rag: {error}", file=sys.stderr)
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        print(f"style-rag: {sentence_of(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("style-rag: stopped; what is stored stays, and the same command goes on from there.", file=sys.stderr)
@@ -84,8 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("--avoid", default="", help="words for what the style must not be")
     search.add_argument("--filter", default="", help="such as 'tag:ukiyo-e date:>=2024'; --filter=-tag:noir")
     search.add_argument("--image", type=Path, help="a picture whose look is wanted")
-    listing = add("list", run_list, _show_records, "List what is stored.")
-    listing.add_argument("--filter", default="")
+    add("list", run_list, _show_records, "List what is stored.").add_argument("--filter", default="")
     remove = add("remove", run_remove, _lines_of, "Forget pictures; their files stay.")
     remove.add_argument("ids", nargs="+", metavar="ID", help="as `list` shows them; the first letters will do")
     export = add("export", run_export, _lines_of, "Write it to one file, pictures and vectors included.")
@@ -94,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     imported.add_argument("sources", nargs=1, metavar="FILE")
     imported.set_defaults(update="add", ray=False)
     add("stats", run_stats, _lines_of, "Say what made a knowledge base and what is in it.")
+    add_commands(add, _lines_of)
     return parser
 
 
@@ -179,18 +181,12 @@ def run_stats(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
-    from .retrieval.database import FILE
     from .retrieval.origin import check_name
     from .retrieval.store import StyleStore
+    from .retrieval.upkeep import find_base
 
     check_name(options.name)
-    folder = options.root / options.name
-    if not new and not (folder / FILE).is_file():
-        known = sorted(file.parent.name for file in options.root.glob(f"*/{FILE}"))
-        raise FileNotFoundError(
-            f"there is no knowledge base '{options.name}' in {options.root} (there: {', '.join(known) or 'none'}): "
-            "correct the name or --root, or make it with ingest."
-        )
+    folder = options.root / options.name if new else find_base(options.root, options.name)
     return StyleStore(folder, options.wait)
 
 

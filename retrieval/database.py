@@ -8,6 +8,7 @@ gets a new one. So what was added since is what has a higher key, and what an in
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,6 +125,17 @@ class Database(DatabaseFile):
     def forget_removed(self, through: int) -> None:
         """Drop the removals of keys up to `through`, which the published snapshot knows."""
         self._db.execute("DELETE FROM removed WHERE key <= ?", (through,))
+
+    def forget_published(self) -> None:
+        """Drop all that is said of an index."""
+        names = ("snapshot", "through", "collection", "engine", "lost", "form", "publishing")
+        self._db.executemany("DELETE FROM meta WHERE name = ?", [(name,) for name in names])
+
+    def check(self) -> None:
+        """Raise OSError for a file that is damaged anywhere."""
+        with self._in_a_sentence():
+            if (found := self._read("PRAGMA quick_check")[0][0]) != "ok":
+                raise sqlite3.DatabaseError(found)
 
     @contextmanager
     def attached(self, path: Path) -> Iterator[None]:

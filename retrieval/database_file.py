@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from .faults import of_database, replaced
+from .faults import of_copy, of_database, replaced
 from .index import identity_of
 
 _PAGES = 4000  # of 4 KiB, that a copy takes at once: between two such steps others may write
@@ -78,8 +78,11 @@ class DatabaseFile:
 
     def copy_to(self, file: Path) -> None:
         """Write what is committed now to a file of its own, whoever writes meanwhile."""
-        with self.held(), self._in_a_sentence(), closing(sqlite3.connect(file)) as copy:
-            self._db.backup(copy, pages=_PAGES)
+        with self.held(), closing(sqlite3.connect(file)) as copy:
+            try:
+                self._db.backup(copy, pages=_PAGES)
+            except sqlite3.Error as error:
+                raise of_copy(error, self._path, file) from error
 
     def _open(self) -> None:
         """Open the file, or raise; only to read it, where nothing can be written."""

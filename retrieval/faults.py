@@ -91,5 +91,11 @@ def of_database(error: sqlite3.Error, file: Path) -> OSError:
     return KnowledgeBaseFault(number, f"knowledge base '{name}' can't be used, SQLite says '{text}' of {file}: {said}.")
 
 
+def of_copy(error: sqlite3.Error, file: Path, copy: Path) -> OSError:
+    """Return the error for what SQLite says while it writes a copy of a knowledge base's file."""
+    number = _number_of_sqlite(error)
+    return of_database(error, file) if number == errno.EBADMSG else OSError(number, str(error), str(copy.parent))
+
+
 def _number_of_sqlite(error: sqlite3.Error) -> int:
     return next((number for words, number in _SQLITE.items() if words in str(error)), errno.EBADMSG)

@@ -174,6 +174,15 @@ def _keys_of(snapshot: Path) -> np.ndarray:
         return np.zeros(0, dtype=np.int64)
 
 
+def leave_shared_engine(place: Place) -> None:
+    """Remove the published vectors from an engine that other knowledge bases use as well."""
+    meta = place.database.meta()
+    if meta.get("collection") and not place.choice.is_local and meta.get("engine") == place.choice.identity:
+        index = place.index(meta["snapshot"], meta["collection"])
+        index.clear(_keys_of(place.snapshot(meta["snapshot"])))
+        index.close()
+
+
 def _sweep(place: Place, before: dict[str, Any], number: int, collection: str) -> None:
     """Remove what no reader can still be opening: all snapshots but this and the last, and a collection left behind."""
     left = before.get("collection", collection)

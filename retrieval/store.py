@@ -19,10 +19,10 @@ from .index import SETTINGS, read_choice
 from .look import Look, with_another
 from .origin import Origin, pack_version, same_weights, to_origin
 from .records import StyleRecord
-from .snapshot import Place, Progress, is_stale, publish
+from .snapshot import Place, Progress, is_stale, leave_shared_engine, publish
 from .view import View
 
-_LOCK = "write.lock"
+LOCK = "write.lock"
 _DRAFT = "rebuild"  # the knowledge base that a rebuild is making
 _KEPT = ("revision", "changes", "snapshot", "collection", "engine")  # by a knowledge base that is rebuilt
 _WAIT = 60.0  # seconds for another writer to end
@@ -48,7 +48,7 @@ class StyleStore:
         self._database = Database(folder / FILE, home)
         choice = read_choice(folder.parent / SETTINGS, folder.name)
         self._place = Place(self._database, folder, choice, apart)
-        self._writer = FileLock(folder / _LOCK, thread_local=False)
+        self._writer = FileLock(folder / LOCK, thread_local=False)
         self._busy = threading.RLock()
         self._look = Look(self._place)
 
@@ -169,6 +169,23 @@ class StyleStore:
             self.encodings.clear()
             (self.folder / _BEFORE[0]).unlink(missing_ok=True)
             shutil.rmtree(self.folder / _BEFORE[1], ignore_errors=True)
+
+    def copy_to(self, file: Path) -> None:
+        """Write the database, as it is committed now, to a file."""
+        self._database.copy_to(file)
+
+    def check(self) -> None:
+        """Raise OSError for a database that is damaged anywhere."""
+        self._database.check()
+
+    def publish_anew(self, number: int) -> None:
+        """Hold no index, as a copy does; the next one comes after snapshot `number`."""
+        with self._change():
+            self._database.forget_published()
+            self._database.set_meta(snapshot=number)
+
+    def leave_shared_engine(self) -> None:
+        leave_shared_engine(self._place)
 
     def set_background(self, background: dict[str, list[float]]) -> None:
         origin = self.origin
