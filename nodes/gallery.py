@@ -17,8 +17,9 @@ from PIL import Image, ImageOps
 
 from ..retrieval.database import FILE
 from ..retrieval.encoder import StyleEncoder
+from ..retrieval.faults import sentence_of
 from ..retrieval.filters import parse_filter
-from ..retrieval.reader import content_id, open_picture
+from ..retrieval.reader import content_id, open_picture, to_unicode
 from ..retrieval.records import StyleRecord
 from . import paths
 from .requirements import RETRIEVAL, require
@@ -33,7 +34,7 @@ _THUMBNAILS = "thumbnails"
 _OPEN = 8  # knowledge bases that are kept open
 _SHOWN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp"}
 
-_stores: OrderedDict[Path, tuple[int, "StyleStore"]] = OrderedDict()
+_stores: OrderedDict[Path, "StyleStore"] = OrderedDict()
 _opening = threading.Lock()
 
 
@@ -61,18 +62,31 @@ def open_store(name: str) -> "StyleStore":
     from ..retrieval.store import StyleStore
 
     folder = paths.knowledge_base_folder(name)
-    file = folder / FILE
-    if not file.is_file():
-        known = ", ".join(folder.name for folder in paths.knowledge_base_folders()) or "none"
-        raise NotHere(f"there is no knowledge base '{name}' (there: {known}): run StyleKnowledgeBase or add pictures.")
+    require_base(folder)
     with _opening:
-        made = file.stat().st_ino  # another one, when the folder was deleted and made anew
-        if folder not in _stores or _stores[folder][0] != made:
-            _stores[folder] = made, StyleStore(folder, apart=True)
+        if folder not in _stores:
+            _stores[folder] = StyleStore(folder, apart=True)
         _stores.move_to_end(folder)
         while len(_stores) > _OPEN:
             _stores.popitem(last=False)
-        return _stores[folder][1]
+        return _stores[folder]
+
+
+def require_base(folder: Path) -> None:
+    """Raise NotHere unless there is a knowledge base in a folder, whatever state it is in."""
+    if not (folder / FILE).is_file():
+        known = ", ".join(other.name for other in paths.knowledge_base_folders()) or "none"
+        raise NotHere(
+            f"there is no knowledge base '{folder.name}' (there: {known}): run StyleKnowledgeBase or add pictures."
+        )
+
+
+def let_go(folder: Path) -> None:
+    """Close what is open of a knowledge base; the next look opens it again."""
+    with _opening:
+        store = _stores.pop(folder, None)
+    if store is not None:
+        store.close()
 
 
 def open_encoder(name: str) -> StyleEncoder:
@@ -86,15 +100,25 @@ def open_encoder(name: str) -> StyleEncoder:
 
 
 def list_knowledge_bases() -> dict[str, Any]:
-    """Return name, size, encoder and revision of each, and the encoders that a new one can have."""
-    found = []
-    for folder in paths.knowledge_base_folders():
+    """Return what `describe_base` says of each, and the encoders that a new one can have."""
+    folders = paths.knowledge_base_folders()
+    for gone in [folder for folder in list(_stores) if folder not in folders]:
+        let_go(gone)
+    names = paths.model_options("encoder")
+    encoders = [name for name in names if paths.find_model("encoder", name)]
+    return {"knowledge_bases": [describe_base(folder) for folder in folders], "encoders": encoders}
+
+
+def describe_base(folder: Path) -> dict[str, Any]:
+    """Return name, size, encoder, revision and state: `ok`, or the sentence of why it can't be used."""
+    about = {"name": to_unicode(folder.name), "total": 0, "encoder": None, "revision": 0, "state": "ok"}
+    try:
         store = open_store(folder.name)
         origin = store.origin
         encoder = origin.encoder.rpartition("@")[0] if origin else None
-        found.append({"name": store.name, "total": len(store), "encoder": encoder, "revision": store.revision})
-    names = paths.model_options("encoder")
-    return {"knowledge_bases": found, "encoders": [name for name in names if paths.find_model("encoder", name)]}
+        return about | {"total": len(store), "encoder": encoder, "revision": store.revision}
+    except (OSError, RuntimeError, ImportError, LookupError, TypeError, ValueError) as error:
+        return about | {"state": sentence_of(error)}
 
 
 def list_styles(name: str, offset: int, limit: int, filter: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..retrieval.own_paths import kept_as, moved_back
 from ..retrieval.reader import content_id, open_picture
 from ..retrieval.records import StyleRecord
 from . import paths
@@ -83,7 +84,8 @@ def remove_style(name: str, id: str) -> dict[str, Any]:
         assert origin is not None  # it has a record
         folder = store.folder / _DELETED / id
         folder.mkdir(parents=True, exist_ok=True)
-        note = {"record": asdict(record), "vector": store.vectors([id])[0].tolist(), "encoder": origin.encoder}
+        kept = asdict(record) | {"files": kept_as(store.folder, record.files)}
+        note = {"record": kept, "vector": store.vectors([id])[0].tolist(), "encoder": origin.encoder}
         _write(folder / _NOTE, json.dumps(note, ensure_ascii=False))
         store.remove([id])
         own = _own_files(store, record)
@@ -102,8 +104,7 @@ def restore_style(name: str, id: str) -> dict[str, Any]:
         folder = store.folder / _DELETED / id
         if not (folder / _NOTE).is_file():
             raise NotHere(f"style {id} was not removed from '{name}', or as one of more than {KEPT}: add it again.")
-        note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
-        record = StyleRecord(**note["record"] | {"tags": tuple(note["record"]["tags"])})
+        note, record = _read_note(folder / _NOTE, store.folder)
         origin = store.origin
         if origin and origin.encoder != note["encoder"]:
             raise Conflict(
@@ -117,6 +118,17 @@ def restore_style(name: str, id: str) -> dict[str, Any]:
             store.add([record], np.array([note["vector"]], dtype=np.float32), note["encoder"])
         shutil.rmtree(folder)
     return describe(record)
+
+
+def _read_note(file: Path, home: Path) -> tuple[dict[str, Any], StyleRecord]:
+    """Return what was noted of a removed style, its own files where they belong by now. Raises Conflict."""
+    try:
+        note = json.loads(file.read_text(encoding="utf-8"))
+        kept = note["record"]
+        files = moved_back(home, kept["files"])
+        return note, StyleRecord(**kept | {"tags": tuple(kept["tags"]), "files": files})
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Conflict(f"what was kept of style {file.parent.name} is damaged: add its picture again.") from error
 
 
 def _store(name: str) -> "StyleStore":

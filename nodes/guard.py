@@ -138,6 +138,15 @@ async def read_json(request: web.Request) -> Any:
         raise Refused(400, f"the body is no JSON: {str(error)[:200]}.") from error
 
 
+async def read_new_name(request: web.Request) -> str:
+    """Return the name of a body `{"name": …}`, or raise Refused."""
+    require_type(request, "application/json")
+    body = await read_json(request)
+    if not isinstance(body, dict) or set(body) != {"name"} or not isinstance(body["name"], str):
+        raise Refused(400, "send an object with name (a text), and nothing else.")
+    return body["name"]
+
+
 async def _keep(part: BodyPartReader, folder: Path, kept: list[tuple[Path, str]], room: int) -> int:
     """Write a picture into the folder; return its bytes."""
     name = os.path.basename((part.filename or "").replace("\\", "/"))

@@ -125,9 +125,10 @@ def knowledge_base_folder(name: str) -> Path:
 
 
 def knowledge_base_folders() -> list[Path]:
-    """Return the folders of all knowledge bases, by name."""
+    """Return the folders of all knowledge bases, by name, whatever state each is in."""
     root = Path(system_user_directory())
-    return sorted(file.parent for file in root.glob(f"*/{FILE}")) if root.is_dir() else []
+    named = sorted(folder for folder in root.iterdir() if not folder.name.startswith(".")) if root.is_dir() else []
+    return [folder for folder in named if os.path.lexists(folder / FILE)]
 
 
 def system_user_directory() -> str:

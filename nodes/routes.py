@@ -7,7 +7,7 @@ that a thumbnail never waits for searches.
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,29 +18,19 @@ from aiohttp import web
 from server import PromptServer
 
 from ..generation.settings import check_prompt
-from . import gallery, gallery_changes, guard, sketch_to_picture, threads
+from . import answers, gallery, gallery_changes, gallery_upkeep, guard, sketch_to_picture, threads
 from .guard import Refused
 
 T = TypeVar("T")
-Handler = Callable[[web.Request], Awaitable[web.Response]]
-
 PAGE = 200  # styles of one answer, at most
 MOST = 100  # matches of one search, at most
 MAX_SEED = 2**64 - 1
 OPENAPI = Path(__file__).with_name("openapi.json")
 _FOREVER = "private, max-age=31536000, immutable"  # an id is what is in the picture
+_CHUNK = 1 << 20  # bytes of a backup that are read at once
 _READERS = ThreadPoolExecutor(2, "style_rag_reader")
 _SEARCHER = ThreadPoolExecutor(1, "style_rag_searcher", threads.compute_alone)
 _WRITER = ThreadPoolExecutor(1, "style_rag_writer")
-# The first that fits; what is in none of them is a fault of ours, which ComfyUI logs and answers with 500.
-_STATUS: tuple[tuple[type[Exception], int], ...] = (
-    (gallery.NotHere, 404),
-    (gallery.Conflict, 409),
-    (PermissionError, 403),
-    (TimeoutError, 503),
-    (ImportError, 503),
-    (ValueError, 400),
-)
 
 
 def register() -> None:
@@ -48,11 +38,40 @@ def register() -> None:
     server = getattr(PromptServer, "instance", None)
     if server is not None:
         for method, path, handler in ROUTES:
-            server.routes.route(method, f"/style_rag/{path}")(_answering(handler))
+            server.routes.route(method, f"/style_rag/{path}")(answers.answering(handler))
 
 
 async def knowledge_bases(request: web.Request) -> web.Response:
     return web.json_response(await _run(_READERS, gallery.list_knowledge_bases))
+
+
+async def delete_base(request: web.Request) -> web.Response:
+    return web.json_response(await _run(_WRITER, gallery_upkeep.delete, _name(request)))
+
+
+async def rename_base(request: web.Request) -> web.Response:
+    to = await guard.read_new_name(request)
+    return web.json_response(await _run(_WRITER, gallery_upkeep.rename, _name(request), to))
+
+
+async def copy_base(request: web.Request) -> web.Response:
+    to = await guard.read_new_name(request)
+    return web.json_response(await _run(_WRITER, gallery_upkeep.copy, _name(request), to))
+
+
+async def back_up_base(request: web.Request) -> web.StreamResponse:
+    async with _uploads() as folder:
+        file = folder / "backup.zip"
+        await _run(_WRITER, gallery_upkeep.back_up, _name(request), file)
+        response = web.StreamResponse(headers=answers.HEADERS)
+        response.headers["Content-Disposition"] = f'attachment; filename="{_name(request)}.zip"'
+        response.content_type, response.content_length = "application/zip", file.stat().st_size
+        with file.open("rb") as stream, contextlib.suppress(ConnectionError):  # of who has hung up
+            await response.prepare(request)
+            while chunk := await _run(_READERS, stream.read, _CHUNK):
+                await response.write(chunk)
+            await response.write_eof()
+    return response
 
 
 async def styles(request: web.Request) -> web.Response:
@@ -151,9 +170,13 @@ async def openapi(request: web.Request) -> web.Response:
     return web.Response(body=OPENAPI.read_bytes(), content_type="application/json")
 
 
-ROUTES: tuple[tuple[str, str, Handler], ...] = (
+ROUTES: tuple[tuple[str, str, answers.Handler], ...] = (
     ("GET", "openapi.json", openapi),
     ("GET", "knowledge_bases", knowledge_bases),
+    ("DELETE", "{kb}", delete_base),
+    ("PATCH", "{kb}", rename_base),
+    ("POST", "{kb}/copy", copy_base),
+    ("GET", "{kb}/backup", back_up_base),
     ("GET", "{kb}/styles", styles),
     ("POST", "{kb}/styles", add_styles),
     ("PATCH", "{kb}/styles/{id}", describe_style),
@@ -165,27 +188,6 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "{kb}/search", search),
     ("POST", "generate", generate),
 )
-
-
-def _answering(handler: Handler) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
-        try:
-            guard.refuse_other_sites(request.headers)
-            response = await handler(request)
-        except (Refused, sketch_to_picture.Failed) as error:
-            response = _error(error.status, error)
-        except tuple(kind for kind, _ in _STATUS) as error:
-            response = _error(next(status for kind, status in _STATUS if isinstance(error, kind)), error)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        response.headers.setdefault("Cache-Control", "no-store")
-        return response
-
-    return answer
-
-
-def _error(status: int, error: Exception) -> web.Response:
-    return web.json_response({"error": str(error.args[0] if error.args else error)}, status=status)
 
 
 async def _picture(request: web.Request, kind: str, read: Callable[[str, str], tuple[bytes, str]]) -> web.Response:

@@ -33,6 +33,7 @@ _SAID = {
     errno.EBADMSG: "it is damaged: put a copy back, or delete it and ingest again",
 }
 _CUT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy's words for a disk that is full
+_SHARED = (32, 33)  # Windows' numbers for what another program has open, both of which Python takes for EACCES
 # What SQLite's messages mean; every other is damage.
 _SQLITE = {
     "disk is full": errno.ENOSPC,
@@ -56,15 +57,22 @@ class KnowledgeBaseFault(OSError):
 
 def number_of(error: OSError) -> int | None:
     """Return the error's number; that of a full disk for the error that numpy raises without one."""
+    if getattr(error, "winerror", None) in _SHARED:
+        return errno.EBUSY
     return errno.ENOSPC if error.errno is None and _CUT_WRITE.search(str(error)) else error.errno
 
 
 def sentence_of(error: BaseException) -> str:
     """Return what to show a person: the error's own sentence, or one made of a bare number of the operating system."""
     if isinstance(error, sqlite3.Error):
-        return sentence_of(OSError(_number_of_sqlite(error), str(error)))
-    if isinstance(error, KnowledgeBaseFault) or not isinstance(error, OSError):
-        return str(error.args[0] if error.args else error) or type(error).__name__
+        return sentence_of(OSError(number_of_sqlite(error), str(error)))
+    if isinstance(error, MemoryError):
+        return "memory is used up: end other programs, then try again."
+    if isinstance(error, KnowledgeBaseFault):
+        return error.sentence
+    if not isinstance(error, OSError):
+        told = str(error.args[0] if error.args else error).strip()
+        return told.splitlines()[0] if told else type(error).__name__
     number = number_of(error)
     if number is None:
         return str(error) or type(error).__name__
@@ -84,7 +92,7 @@ def of_database(error: sqlite3.Error, file: Path) -> OSError:
     name, text = file.parent.name, str(error)
     if "locked" in text or "busy" in text:
         return TimeoutError(f"knowledge base '{name}' is held by another program: wait for it to end, then try again.")
-    number = _number_of_sqlite(error)
+    number = number_of_sqlite(error)
     said = _SAID[number]
     if number == errno.EACCES:  # SQLite does not tell why
         said = "see that the disk has room, and that this program's user may read and write there, then try again"
@@ -93,9 +101,10 @@ def of_database(error: sqlite3.Error, file: Path) -> OSError:
 
 def of_copy(error: sqlite3.Error, file: Path, copy: Path) -> OSError:
     """Return the error for what SQLite says while it writes a copy of a knowledge base's file."""
-    number = _number_of_sqlite(error)
+    number = number_of_sqlite(error)
     return of_database(error, file) if number == errno.EBADMSG else OSError(number, str(error), str(copy.parent))
 
 
-def _number_of_sqlite(error: sqlite3.Error) -> int:
+def number_of_sqlite(error: sqlite3.Error) -> int:
+    """Return the operating system's number for what SQLite says; that of damage where there is none."""
     return next((number for words, number in _SQLITE.items() if words in str(error)), errno.EBADMSG)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,11 +32,16 @@ def moved_along(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
     return {_now(home, path): value for path, value in files.items()}
 
 
-def _now(home: Path, path: str) -> str:
+def moved_back(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the same with every path whole, for files that are to be put back where `home` is by now."""
+    return found_at(home, {_now(home, path, has_it=lambda moved: True): value for path, value in files.items()})
+
+
+def _now(home: Path, path: str, has_it: Callable[[Path], bool] = Path.is_file) -> str:
     if path.startswith((_HERE, f"{home}{os.sep}")):
         return path
     parts = path.replace("\\", "/").split("/")
     for place in range(len(parts) - 1, 0, -1):
-        if parts[place] in OWN and (moved := home.joinpath(*parts[place:])).is_file() and not os.path.exists(path):
+        if parts[place] in OWN and has_it(moved := home.joinpath(*parts[place:])) and not os.path.exists(path):
             return str(moved)
     return path
