@@ -14,6 +14,9 @@ CONFIG = """
 positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 404, 409, 422]
 negative_data_rejection.expected-statuses = [400, 403, 404, 405, 409, 413, 415]
 unsupported_method.enabled = false
+[[operations]]
+include-operation-id = ["delete_knowledge_base", "rename_knowledge_base"]
+parameters = { "path.kb" = "to be changed" }
 [parameters]
 "path.kb" = "starter"
 "path.id" = "{id}"
@@ -22,6 +25,7 @@ unsupported_method.enabled = false
 
 def test_no_request_breaks_a_promise_of_openapi(comfy_server: ComfyServer, tmp_path: Path) -> None:
     id, _ = add(comfy_server, "starter", [3000, 3001], "waves at dusk\na castle", "ukiyo-e")
+    add(comfy_server, "to be changed", [3002])
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG.replace("{id}", id))
     command = [venv_python(), "-m", "schemathesis.cli", "--config-file", config, "run"]

@@ -42,6 +42,10 @@ def test_a_page_of_another_site_changes_nothing(comfy_server: ComfyServer, style
         lambda: send_form(comfy_server, "foreign/styles", {"encoder": ENCODER}, [PICTURE], headers),
         lambda: send_json(comfy_server, "PATCH", f"guarded/styles/{style}", {"caption": "changed"}, headers),
         lambda: call(comfy_server, "DELETE", f"guarded/styles/{style}", headers=headers),
+        lambda: call(comfy_server, "DELETE", "guarded", headers=headers),
+        lambda: send_json(comfy_server, "PATCH", "guarded", {"name": "foreign"}, headers),
+        lambda: send_json(comfy_server, "POST", "guarded/copy", {"name": "foreign"}, headers),
+        lambda: call(comfy_server, "GET", "guarded/backup", headers=headers),
         lambda: send_form(comfy_server, "generate", {"prompt": "a"}, [("sketch", *PICTURE[1:])], headers),
         lambda: call(comfy_server, "GET", "guarded/search?q=a", headers=headers),
         lambda: call(comfy_server, "GET", f"guarded/styles/{style}/thumbnail", headers=headers),
@@ -62,6 +66,8 @@ def test_a_body_of_another_type_is_refused(comfy_server: ComfyServer, style: str
         headers = {"Content-Type": kind}
         changed = call(comfy_server, "PATCH", f"guarded/styles/{style}", b'{"caption": "changed"}', headers)
         assert changed.status == 415, kind
+        for method, path in (("PATCH", "guarded"), ("POST", "guarded/copy")):
+            assert call(comfy_server, method, path, b'{"name": "foreign"}', headers).status == 415, kind
     for path in ("guarded/styles", "generate"):
         answer = call(comfy_server, "POST", path, b"{}", {"Content-Type": "application/json"})
         assert (answer.status, answer.json["error"]) == (

@@ -3,7 +3,9 @@ import { Adding } from "./adding.js";
 import { Details } from "./details.js";
 import { element, option } from "./elements.js";
 import { Grid } from "./grid.js";
+import { Labels } from "./labels.js";
 import * as requests from "./requests.js";
+import { isUsable, labelOf, Upkeep } from "./upkeep.js";
 import { t } from "./words.js";
 
 const PAGE = 100;
@@ -30,8 +32,7 @@ export class Gallery {
     const how = { ariaLabel: t("Strategy"), title: t("How to search") };
     this.strategy = element("select", { ...how, onchange: () => this.load() });
     this.strategy.append(...["hybrid", "semantic", "keyword"].map((name) => option(name, name)));
-    this.tag = element("select", { ariaLabel: t("Tag"), onchange: () => this.load() });
-    this.licence = element("select", { ariaLabel: t("Licence"), onchange: () => this.load() });
+    this.labels = new Labels(() => this.load());
     const naming = { placeholder: t("Name of the new knowledge base"), ariaLabel: t("Name") };
     this.newName = element("input", { ...naming, maxLength: 64 });
     this.encoder = element("select", { ariaLabel: t("Encoder"), title: t("Encoder") });
@@ -40,6 +41,12 @@ export class Gallery {
     this.adding = new Adding({
       target: () => ({ name: this.name, encoder: this.making.hidden ? "" : this.encoder.value }),
       say: (text) => this.say(text),
+      onDone: (name) => this.refresh(name),
+    });
+    this.upkeep = new Upkeep({
+      target: () => this.bases.find((base) => base.name === this.base.value),
+      trying: (work) => this.trying(work),
+      say: (text, ...more) => this.say(text, ...more),
       onDone: (name) => this.refresh(name),
     });
     this.grid = new Grid({
@@ -60,10 +67,11 @@ export class Gallery {
     this.root = element(
       "div",
       { className: "style-rag" },
-      element("div", { className: "style-rag-row" }, this.base, this.adding.button),
+      element("div", { className: "style-rag-row" }, this.base, this.adding.button, this.upkeep.button),
+      this.upkeep.root,
       this.making,
       element("div", { className: "style-rag-row" }, this.words, this.strategy),
-      element("div", { className: "style-rag-row" }, this.tag, this.licence),
+      this.labels.root,
       this.status,
       this.adding.root,
       this.grid.root,
@@ -94,11 +102,11 @@ export class Gallery {
     await this.trying(async () => {
       ({ knowledge_bases: this.bases, encoders: this.encoders } = await requests.listKnowledgeBases());
       const chosen = wanted ?? (this.name || chosenName()); // by now
-      const names = this.bases.map(({ name, total }) => option(name, `${name} (${total})`));
+      const names = this.bases.map((base) => option(base.name, labelOf(base)));
       this.base.replaceChildren(...names, option(NEW, t("New knowledge base …")));
       this.encoder.replaceChildren(...this.encoders.map((name) => option(name, name)));
       const known = this.bases.some((base) => base.name === chosen);
-      await this.choose(known ? chosen : (this.bases[0]?.name ?? NEW));
+      await this.choose(known ? chosen : ((this.bases.find(isUsable) ?? this.bases[0])?.name ?? NEW));
     });
   }
 
@@ -114,8 +122,10 @@ export class Gallery {
       this.forget(); // what still comes of the old one must not be drawn as the new one's
       this.grid.reset(0);
       if (this.shown !== NEW) this.adding.forget();
+      this.upkeep.root.hidden = true;
     }
     this.shown = this.base.value = name;
+    this.upkeep.open();
     this.making.hidden = name !== NEW;
     if (name !== NEW) localStorage.setItem(CHOSEN, name);
     await this.loadLabels();
@@ -123,16 +133,7 @@ export class Gallery {
   }
 
   async loadLabels() {
-    const labels = this.making.hidden ? await this.trying(() => requests.listLabels(this.name)) : null;
-    for (const [select, title, counts] of [
-      [this.tag, t("All tags"), labels?.tags],
-      [this.licence, t("All licences"), labels?.licences],
-    ]) {
-      const before = select.value;
-      const options = Object.entries(counts ?? {}).map(([label, count]) => option(label, `${label} (${count})`));
-      select.replaceChildren(option("", title), ...options);
-      select.value = before in (counts ?? {}) ? before : "";
-    }
+    await this.trying(() => this.labels.load(this.making.hidden ? this.name : ""));
   }
 
   later() {
@@ -158,7 +159,7 @@ export class Gallery {
     }
     const { signal } = this.asked;
     const words = this.words.value.trim();
-    const filter = requests.filterOf(this.tag.value, this.licence.value);
+    const filter = this.labels.filter;
     await this.trying(async () => {
       if (words) {
         const { matches } = await requests.search(this.name, words, this.strategy.value, filter, signal);

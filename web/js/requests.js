@@ -20,8 +20,16 @@ async function ask(path, options = {}) {
   return body;
 }
 
+function sendJson(path, method, value) {
+  return ask(path, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
+}
+
 export const thumbnailUrl = (name, id) => api.apiURL(`${styleUrl(name, id)}/thumbnail`);
 export const listKnowledgeBases = () => ask("/style_rag/knowledge_bases");
+export const backupUrl = (name) => api.apiURL(`${base(name)}/backup`);
+export const deleteBase = (name) => ask(base(name), { method: "DELETE" });
+export const renameBase = (name, to) => sendJson(base(name), "PATCH", { name: to });
+export const copyBase = (name, to) => sendJson(`${base(name)}/copy`, "POST", { name: to });
 export const listLabels = (name) => ask(`${base(name)}/labels`);
 
 export function listStyles(name, offset, limit, filter, signal) {
@@ -41,8 +49,7 @@ export function addPicture(name, blob, fileName, caption, encoder = "") {
 }
 
 export function describeStyle(name, id, caption, tags) {
-  const headers = { "Content-Type": "application/json" };
-  return ask(styleUrl(name, id), { method: "PATCH", headers, body: JSON.stringify({ caption, tags }) });
+  return sendJson(styleUrl(name, id), "PATCH", { caption, tags });
 }
 
 export const removeStyle = (name, id) => ask(styleUrl(name, id), { method: "DELETE" });
