@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .durable import sync_folders
 from .records import StyleRecord
 
 FILE = "styles.sqlite"
@@ -42,11 +43,15 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.RLock()
+        is_new = not path.exists()
         with self._in_a_sentence():
             self._db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")  # what was reported as stored outlives a power cut as well
+            self._db.execute("PRAGMA fullfsync=ON")  # which macOS needs for that; others ignore it
             self._db.executescript(_SCHEMA)
+        if is_new:
+            sync_folders([path.parent])  # SQLite syncs the names of its journals, and not that of the database
 
     @contextmanager
     def transaction(self, write: bool = True) -> Iterator[None]:
