@@ -4,7 +4,6 @@ It computes on the CPU: a request that comes while the sampler paints takes noth
 """
 
 import io
-import os
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..retrieval.database import FILE
+from ..retrieval.durable import read_sealed, sealed, write_durably
 from ..retrieval.encoder import StyleEncoder
 from ..retrieval.faults import sentence_of
 from ..retrieval.filters import parse_filter
@@ -161,7 +161,20 @@ def describe(record: StyleRecord) -> dict[str, Any]:
         "licence": record.licence,
         "width": record.width,
         "height": record.height,
+        "lost": is_lost(record),
     }
+
+
+def is_lost(record: StyleRecord) -> bool:
+    """Tell whether none of a style's files can be found and has anything in it."""
+    return not any(_size(Path(file)) for file in record.files)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def find_record(store: "StyleStore", id: str) -> StyleRecord:
@@ -189,13 +202,14 @@ def read_thumbnail(name: str, id: str) -> bytes:
     store = open_store(name)
     record = find_record(store, id)
     path = thumbnail_path(store, id)
-    if not path.is_file():
+    kept = read_sealed(path)
+    if kept is None:
         small = ImageOps.contain(open_picture(_unchanged_file(record)), (THUMBNAIL, THUMBNAIL))
-        path.parent.mkdir(exist_ok=True)
-        fresh = path.with_suffix(f".{threading.get_ident()}")
-        small.save(fresh, "JPEG", quality=85)
-        os.replace(fresh, path)
-    return path.read_bytes()
+        made = io.BytesIO()
+        small.save(made, "JPEG", quality=85)
+        kept = made.getvalue()
+        write_durably(path, sealed(kept))
+    return kept
 
 
 def thumbnail_path(store: "StyleStore", id: str) -> Path:

@@ -6,18 +6,19 @@ A removed style waits in `deleted/<id>/` of its knowledge base, with its vector,
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..retrieval.durable import Writes, make_folder, sync_folders, write_durably
 from ..retrieval.own_paths import kept_as, moved_back
 from ..retrieval.reader import content_id, open_picture
 from ..retrieval.records import StyleRecord
 from . import paths
-from .gallery import Conflict, NotHere, describe, find_record, open_encoder, open_store, thumbnail_path
+from .gallery import Conflict, NotHere, describe, find_record, is_lost, open_encoder, open_store, thumbnail_path
 from .requirements import RETRIEVAL, require
 
 if TYPE_CHECKING:
@@ -35,11 +36,10 @@ def add_pictures(
     """Add pictures, each (path, name it had), and return ids: added, unchanged, and failed with a reason each.
 
     encoder: for a knowledge base that does not exist yet, which is made then; "" otherwise. A picture that is there
-    already keeps its caption and tags.
+    already keeps its caption and tags; where it had lost its file, it has one again.
     """
     require(RETRIEVAL)
     from ..retrieval.ingest import ingest
-    from ..retrieval.own_pictures import keep_picture
 
     model = _encoder_for(name, encoder)
     readable, failed = _sort_out(files)
@@ -48,11 +48,12 @@ def add_pictures(
     store = _store(name)
     with store.writing():
         known = store.records([id for id, _ in readable.values()])
-        for number, (id, path) in readable.items():
-            if id not in known:
-                keep_picture(store, open_picture(path), captions[number] if number < len(captions) else "", tags)
+        whole = {id for id, record in known.items() if not is_lost(record)}
+        words = {number: (captions[number] if number < len(captions) else "", tags) for number in readable}
+        words |= {n: (known[id].caption, known[id].tags) for n, (id, _) in readable.items() if id in known}
+        _keep(store, {path: words[n] for n, (id, path) in readable.items() if id not in whole})
         ids = list(dict.fromkeys(id for id, _ in readable.values()))
-        if len(known) < len(ids):
+        if len(whole) < len(ids):
             ingest(store, model, [], "add")
     added = [id for id in ids if id not in known]
     return {"added": added, "unchanged": list(known), "failed": failed, "total": len(store)}
@@ -83,14 +84,14 @@ def remove_style(name: str, id: str) -> dict[str, Any]:
         origin = store.origin
         assert origin is not None  # it has a record
         folder = store.folder / _DELETED / id
-        folder.mkdir(parents=True, exist_ok=True)
         kept = asdict(record) | {"files": kept_as(store.folder, record.files)}
         note = {"record": kept, "vector": store.vectors([id])[0].tolist(), "encoder": origin.encoder}
-        _write(folder / _NOTE, json.dumps(note, ensure_ascii=False))
+        write_durably(folder / _NOTE, json.dumps(note, ensure_ascii=False).encode())
         store.remove([id])
         own = _own_files(store, record)
         for number, path in enumerate(own):
             _move_pair(path, folder / f"{number}{path.suffix}")
+        sync_folders([folder, *(path.parent for path in own)])
         thumbnail_path(store, id).unlink(missing_ok=True)
         _forget_oldest(store.folder / _DELETED)
     return {"id": id, "file_stays": len(own) < len(record.files), "total": len(store)}
@@ -111,9 +112,11 @@ def restore_style(name: str, id: str) -> dict[str, Any]:
                 f"style {id} was removed when '{name}' was made with {note['encoder']}, and now it is made with "
                 f"{origin.encoder}: add the picture again."
             )
-        for number, path in enumerate(_own_files(store, record)):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        own = _own_files(store, record)
+        for number, path in enumerate(own):
+            make_folder(path.parent)
             _move_pair(folder / f"{number}{path.suffix}", path)
+        sync_folders([*(path.parent for path in own), folder])
         if id not in store.records([id]):
             store.add([record], np.array([note["vector"]], dtype=np.float32), note["encoder"])
         shutil.rmtree(folder)
@@ -173,6 +176,15 @@ def _sort_out(files: Sequence[tuple[Path, str]]) -> tuple[dict[int, tuple[str, P
     return readable, failed
 
 
+def _keep(store: "StyleStore", pictures: Mapping[Path, tuple[str, Sequence[str]]]) -> None:
+    """Write pictures, each with caption and tags, into the knowledge base's own folder."""
+    from ..retrieval.own_pictures import keep_picture
+
+    with Writes() as writes:
+        for path, (caption, tags) in pictures.items():
+            keep_picture(store, open_picture(path), caption, tags, writes)
+
+
 def _own_files(store: "StyleStore", record: StyleRecord) -> list[Path]:
     """Return those of a style's files that the knowledge base keeps itself, in order."""
     from ..retrieval.ingest import PACKS, PICTURES
@@ -188,15 +200,9 @@ def _write_beside(store: "StyleStore", record: StyleRecord) -> dict[str, list[in
     for path in _own_files(store, record):
         if path.is_file():
             sidecar = path.with_suffix(".json")
-            _write(sidecar, json.dumps(beside, ensure_ascii=False))
+            write_durably(sidecar, json.dumps(beside, ensure_ascii=False).encode())
             stamps[str(path)] = [*record.files[str(path)][:2], sidecar.stat().st_mtime_ns]
     return stamps
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(text, encoding="utf-8")
-    os.replace(fresh, path)
 
 
 def _move_pair(picture: Path, target: Path) -> None:

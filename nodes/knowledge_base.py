@@ -13,6 +13,7 @@ from comfy_api.latest import io
 from PIL import Image
 
 from ..retrieval.captions import encode_captions
+from ..retrieval.durable import Writes
 from ..retrieval.encoder import StyleEncoder
 from ..retrieval.finder import find_pictures
 from ..retrieval.ingest import UPDATES, ingest, keep_encodings
@@ -161,8 +162,9 @@ class StyleKnowledgeBase(io.ComfyNode):
         clip = _open_encoder(encoder)
         sentences = None if caption_encoder == _NONE else _open_caption_encoder(caption_encoder)
         store = StyleStore(paths.knowledge_base_folder(name), apart=True)
-        for picture, (caption, its_tags) in zip(pictures, described, strict=True):
-            keep_picture(store, picture, caption, its_tags)
+        with Writes() as writes:
+            for picture, (caption, its_tags) in zip(pictures, described, strict=True):
+                keep_picture(store, picture, caption, its_tags, writes)
         mode = "open" if not found and not pictures and update == "sync" else update
         bar = comfy.utils.ProgressBar(1)
         report = ingest(store, clip, found, mode, lambda done, total: bar.update_absolute(done, total))

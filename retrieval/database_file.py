@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from .durable import sync_folders
 from .faults import of_copy, of_database, replaced
 from .index import identity_of
 
@@ -34,6 +35,7 @@ class DatabaseFile:
         if not path.exists():
             with self._in_a_sentence():
                 self._connect().close()
+            sync_folders([path.parent])  # SQLite syncs the names of its journals, and not that of the database
 
     def require(self) -> None:
         """Raise FileNotFoundError when the file is gone: it must not come back empty where somebody has deleted it."""
@@ -111,6 +113,7 @@ class DatabaseFile:
             if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0]:
                 db.executescript(self._schema)
             db.execute("PRAGMA synchronous=FULL")  # what was reported as stored outlives a power cut as well
+            db.execute("PRAGMA fullfsync=ON")  # which macOS needs for that; others ignore it
         except BaseException:
             db.close()
             raise

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import io
 import shutil
-import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+
+from .durable import Writes, read_sealed, sealed
 
 
 class Encodings:
@@ -18,18 +19,17 @@ class Encodings:
         self._folder = folder
 
     def read(self, encoder: str, id: str) -> np.ndarray | None:
-        """Return what `keep` stored, or None."""
-        path = self._path(encoder, id)
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+        """Return what `keep` stored; None when it did not, or when the file is not whole any more."""
+        content = read_sealed(self._path(encoder, id))
+        return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
 
-    def keep(self, encoder: str, id: str, values: np.ndarray) -> None:
-        """Store an array; a file under its own name is whole, whoever else writes it at the same time."""
-        path = self._path(encoder, id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
-        with fresh.open("wb") as stream:
-            np.save(stream, values)
-        os.replace(fresh, path)
+    def keep(self, encoder: str, values: Mapping[str, np.ndarray]) -> None:
+        """Store arrays by the pictures' ids; a file under its own name is whole, whoever else writes it as well."""
+        with Writes() as writes:
+            for id, array in values.items():
+                content = io.BytesIO()
+                np.save(content, array)
+                writes.add(self._path(encoder, id), sealed(content.getvalue()))
 
     def forget(self, ids: Iterable[str]) -> None:
         """Remove what any encoder made of these pictures."""

@@ -23,6 +23,7 @@ from .store import StyleStore
 from .sync import Progress, Readings, SyncRun, read_here
 
 UPDATES = ("sync", "add", "rebuild", "open")
+_ENCODED = 16  # encodings that are put to disk together
 PACKS = "packs"  # where it keeps the pictures of packs that were imported
 
 Source = Path | str  # a folder, a picture file or a style pack; a str is a URL
@@ -146,11 +147,14 @@ def keep_encodings(
     encode: n RGB pictures to an array of n rows.
     """
     missing = [record for record in store.records().values() if store.encodings.read(encoder, record.id) is None]
-    kept = 0
+    kept, made = 0, dict[str, np.ndarray]()
     for done, record in enumerate(missing, 1):
         if image := _shown_now(record):
-            store.encodings.keep(encoder, record.id, encode([image])[0])
+            made[record.id] = encode([image])[0]
             kept += 1
+        if len(made) == _ENCODED or done == len(missing):
+            store.encodings.keep(encoder, made)
+            made.clear()
         on_progress(done, len(missing))
     return kept
 

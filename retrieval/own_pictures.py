@@ -9,15 +9,15 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-import os
 import re
-import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
+from .durable import Writes, make_folder
 from .fetch import check_url, fetch
 from .reader import content_id, open_picture, read_description
 from .records import IngestReport, SourceFile
@@ -26,24 +26,32 @@ from .store import StyleStore
 PICTURES = "pictures"
 
 
-def keep_picture(store: StyleStore, image: Image.Image, caption: str, tags: Sequence[str]) -> Path:
-    """Write a picture that has no file into the knowledge base's own folder, with its caption and tags beside it."""
-    folder = store.folder / PICTURES
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{content_id(image)[:16]}.png"
-    sidecar = json.dumps({"caption": caption, "tags": list(tags)}, ensure_ascii=False)
+def keep_picture(
+    store: StyleStore, image: Image.Image, caption: str, tags: Sequence[str], writes: Writes | None = None
+) -> Path:
+    """Write a picture that has no file into the knowledge base's own folder, with its caption and tags beside it.
+
+    writes: for several pictures together, which are all there when it ends. What lies under the picture's name and
+    does not show it is replaced.
+    """
+    id = content_id(image)
+    path = store.folder / PICTURES / f"{id[:16]}.png"
+    sidecar = json.dumps({"caption": caption, "tags": list(tags)}, ensure_ascii=False).encode()
     beside = path.with_suffix(".json")
-    draft = folder / f".{uuid.uuid4().hex}.png"  # a file under its own name is whole, also when this process is killed
-    try:
-        if not path.is_file():
-            image.save(draft)
-            os.replace(draft, path)
-        if not beside.is_file() or beside.read_text(encoding="utf-8") != sidecar:
-            draft.write_text(sidecar, encoding="utf-8")
-            os.replace(draft, beside)
-    finally:
-        draft.unlink(missing_ok=True)
+    with nullcontext(writes) if writes else Writes() as together:
+        if not _shows(path, id):
+            together.add(path, lambda stream: image.save(stream, "PNG"))
+        if not beside.is_file() or beside.read_bytes() != sidecar:
+            together.add(beside, sidecar)
     return path
+
+
+def _shows(path: Path, id: str) -> bool:
+    """Tell whether a file can be opened and shows the picture of that id."""
+    try:
+        return path.is_file() and content_id(open_picture(path)) == id
+    except ValueError:
+        return False
 
 
 def fetch_all(
@@ -53,10 +61,10 @@ def fetch_all(
 
     A URL that failed is named in the report; what was here of it stays.
     """
-    kept: set[Path] = set()
+    kept, stored = set[Path](), store.files()
     for done, url in enumerate(dict.fromkeys(urls), 1):
         draft = store.folder / PICTURES / _name(url)
-        if again or not _files_of(draft):
+        if again or not any(_is_whole(path, stored) for path in _files_of(draft)):
             try:
                 _keep_fetched(url, draft)
             except ValueError as error:
@@ -91,20 +99,33 @@ def _files_of(draft: Path) -> list[Path]:
     return [path for path in draft.parent.glob(f"{glob.escape(draft.name)}.*") if path.suffix != ".json"]
 
 
+def _is_whole(path: Path, stored: Mapping[str, tuple[str, list[int]]]) -> bool:
+    """Tell whether a fetched file can be opened. It is not tried where it is as long as when it was taken in."""
+    known = stored.get(str(path))
+    if known and known[1][0] == path.stat().st_size:
+        return True
+    try:
+        open_picture(path)
+    except ValueError:
+        return False
+    return True
+
+
 def _keep_fetched(url: str, target: Path) -> None:
     """Write the picture and, before it, what is said about it: a file that is here is whole."""
     check_url(url)
     content, suffix = fetch(url)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     draft = target.with_name(f".{target.name}{suffix}")
     try:
         draft.write_bytes(content)
         open_picture(draft)
         caption, tags, licence = read_description(draft)
         said = {"caption": caption, "tags": list(tags), "license": licence, "source": url}
-        target.with_name(f"{target.name}.json").write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
         before = _files_of(target)
-        os.replace(draft, target.with_name(f"{target.name}{suffix}"))
+        with Writes() as writes:
+            writes.add(target.with_name(f"{target.name}.json"), json.dumps(said, ensure_ascii=False).encode())
+            writes.add(target.with_name(f"{target.name}{suffix}"), content)
         for other in before:
             if other.suffix != suffix:
                 other.unlink()

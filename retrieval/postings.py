@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from .records import StyleRecord
 _STOP_WORDS = frozenset("a an and as at by for from in into is it of on or the to with style picture image".split())
 _ARRAYS = ("starts", "rows", "counts", "lengths", "numbers", "names", "name_ends")
 _BETWEEN = 0xFF  # after each name; no text in UTF-8 has it
-_VALUES = "values.json"
+VALUES = "values.json"
 _K1, _B = 1.5, 0.75  # Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009
 
 
@@ -75,13 +75,12 @@ class Postings:
     def save(self, folder: Path) -> None:
         for name, array in self._arrays.items():
             np.save(folder / f"{name}.npy", array)
-        (folder / _VALUES).write_text(json.dumps(self._values, ensure_ascii=False), encoding="utf-8")
+        (folder / VALUES).write_text(json.dumps(self._values, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Postings:
-        # as plain arrays over the mapped files: taking parts of a memmap costs several times as much
-        arrays = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS}
-        return cls(json.loads((folder / _VALUES).read_text(encoding="utf-8")), arrays)
+    def load(cls, arrays: Mapping[str, np.ndarray], values: bytes) -> Postings:
+        """arrays: what `save` put into .npy files, by their names, others among them. values: what is in VALUES."""
+        return cls(json.loads(values), {name: arrays[name] for name in _ARRAYS})
 
     def passing(self, filter: Filter) -> np.ndarray:
         """Return the mask, (N,) bool, of rows that pass a filter."""

@@ -1,17 +1,30 @@
-"""A run of rows in the form that is searched: vectors as one matrix, words and labels as postings. Never changes."""
+"""A run of rows in the form that is searched: vectors as one matrix, words and labels as postings. Never changes.
+
+Its files are read once, against their checksums. What is searched afterwards is that: a file that is cut or written
+over meanwhile changes no result, and ends no process, as it would where files are mapped.
+"""
 
 from __future__ import annotations
 
+import io
+import json
+import weakref
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from .postings import Postings
+from .durable import checksum
+from .postings import VALUES, Postings
 from .records import StyleRecord
 
 Row = tuple[int, StyleRecord, bytes]
+
+_COLUMNS = ("keys", "ids", "vectors")
+_SUMS = "sums.json"  # file name -> CRC-32
+_opened: weakref.WeakValueDictionary[tuple[Path, str], Segment] = weakref.WeakValueDictionary()
 
 
 class DamagedSegment(ValueError):
@@ -37,23 +50,27 @@ class Segment:
 
     @classmethod
     def open(cls, folder: Path) -> Segment:
-        """Map the files of `save`: no array is read before it is needed, and processes share what was.
+        """Read the files of `save`. Who opens the same ones in this process shares them in memory.
 
-        Raises DamagedSegment when one is missing or not whole.
+        Raises DamagedSegment when one is missing or not what was written.
         """
         try:
-            keys, ids, vectors = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("keys", "ids", "vectors"))
-            postings = Postings.load(folder)
-        except (OSError, ValueError) as error:
-            raise DamagedSegment(str(error)) from error
-        segment = cls(keys, ids, vectors, ())
-        segment.postings = postings
-        return segment
+            sums = (folder / _SUMS).read_text(encoding="utf-8")
+            contents = {name: _read(folder / name, sum) for name, sum in json.loads(sums).items()}
+            values = contents.pop(VALUES)
+            arrays = {name.removesuffix(".npy"): _array(content) for name, content in contents.items()}
+            segment = cls(*(arrays[name] for name in _COLUMNS), ())
+            segment.postings = Postings.load(arrays, values)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise DamagedSegment(f"{type(error).__name__}: {error}") from error
+        return _opened.setdefault((folder, sums), segment)
 
     def save(self, folder: Path) -> None:
-        for name in ("keys", "ids", "vectors"):
+        for name in _COLUMNS:
             np.save(folder / f"{name}.npy", getattr(self, name))
         self.postings.save(folder)
+        sums = {path.name: checksum(path) for path in folder.iterdir() if path.is_file()}
+        (folder / _SUMS).write_text(json.dumps(sums), encoding="utf-8")
 
     def joined(self, other: Segment) -> Segment:
         """Both as one. Only for segments in memory."""
@@ -73,3 +90,18 @@ class Segment:
         rows = np.searchsorted(self.keys, keys)
         rows[rows == len(self)] = 0
         return rows[self.keys[rows] == keys] if len(self) else rows[:0]
+
+
+def _read(path: Path, sum: int) -> bytes:
+    content = path.read_bytes()
+    if zlib.crc32(content) != sum:
+        raise DamagedSegment(f"{path.name} is not what was written")
+    return content
+
+
+def _array(content: bytes) -> np.ndarray:
+    """Return the array of a .npy file where it lies: `np.load` would copy it."""
+    stream = io.BytesIO(content)
+    np.lib.format.read_magic(stream)
+    shape, _, kind = np.lib.format.read_array_header_1_0(stream)
+    return np.frombuffer(content, kind, offset=stream.tell()).reshape(shape)

@@ -6,11 +6,13 @@ written last; a folder that a killed process left half made is named by nothing,
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,19 +21,22 @@ from typing import Any
 import numpy as np
 
 from .database import Database
-from .index import DamagedIndex, EngineChoice, StyleIndex, identity_of, open_index
+from .durable import checksum, make_folder, sync_tree
+from .index import SETTINGS, DamagedIndex, EngineChoice, StyleIndex, fixed_files, identity_of, open_index
 from .segment import DamagedSegment, Row, Segment
 from .view import View
 
 FOLDER = "index"
 _ENGINE = "engine"
-_FORM = 2  # of a snapshot's files, which `Segment.save` writes: one of another form is made anew
+_SUMS = "engine.json"  # file -> CRC-32, of those that only change with the vectors
+_FORM = 3  # of a snapshot's files, which `Segment.save` writes: one of another form is made anew
 _PAGE = 500
 # Vectors that an engine is given at once. Between two such steps an interrupt is heard, and searches have a turn:
 # Chroma takes 0.4 s for 400 and 1.5 s for 2000 on two cores; by 100 each it takes twice as long in all.
 _STEP = 400
 _STALE = 0.02  # of the rows: so many changes are searched one by one before the next snapshot is made
-_SAMPLE = 16  # rows that must find themselves at opening
+_SAMPLE = 16  # rows that must find themselves at opening, and all of
+_FEW = 1000  # rows: so few Chroma keeps in its SQLite file alone, whose pages have no checksum
 _NEIGHBOURS = 8  # among how many a row has to find itself
 
 Progress = Callable[[int, int], None]
@@ -65,8 +70,11 @@ def open_view(place: Place, meta: dict[str, Any]) -> View:
         return View()
     lost = np.array(meta["lost"], dtype=np.int64)
     try:
-        segment = Segment.open(place.snapshot(meta["snapshot"]))
-        index = place.index(meta["snapshot"], meta["collection"])
+        with ThreadPoolExecutor(1) as pool:  # both read much, and leave Python's lock for it
+            opening = pool.submit(Segment.open, place.snapshot(meta["snapshot"]))
+            _check_engine(place.snapshot(meta["snapshot"]))
+            index = place.index(meta["snapshot"], meta["collection"])
+            segment = opening.result()
         missing = _missing_of_sample(index, segment, lost)
     except (DamagedIndex, DamagedSegment) as error:
         log.warning("%s: the index is damaged and is made anew (%s)", place.folder.name, error)
@@ -86,29 +94,72 @@ def is_stale(view: View) -> bool:
 def publish(place: Place, view: View, on_progress: Progress) -> None:
     """Make the next snapshot of what is in the database, and name it. For the one who holds the writer's lock.
 
+    Raises OSError when an index can't be made, not even afresh; what is published stays.
+
     on_progress(done, total): counts the pictures whose place in the index was made and checked. An exception of it
     leaves what is published as it was.
     """
     meta = place.database.meta()
-    goes_on = len(view.snapshot_keys) > 0 and (place.choice.is_local or not meta.get("publishing"))
     number = meta.get("snapshot", 0) + 1
-    shutil.rmtree(place.folder / FOLDER / str(number), ignore_errors=True)
-    place.snapshot(number).mkdir(parents=True)
+    shutil.rmtree(place.snapshot(number), ignore_errors=True)
+    make_folder(place.snapshot(number))
     segment = Segment.build(list(chain.from_iterable(pages_after(place.database, 0))))
     segment.save(place.snapshot(number))
-    collection = meta["collection"] if goes_on else _collection(place.folder.name)
-    if goes_on and place.choice.is_local:
-        shutil.copytree(place.snapshot(number - 1) / _ENGINE, place.snapshot(number) / _ENGINE)
     with place.database.transaction():
         place.database.set_meta(publishing=True)  # a shared index that is left half changed is not gone on with
-    held = view.snapshot_keys if goes_on else np.zeros(0, dtype=np.int64)
-    lost = _filled(place.index(number, collection), segment, held, on_progress)
+    collection, lost = _index(place, meta, segment, view.snapshot_keys, on_progress)
+    _seal_engine(place, place.snapshot(number))
+    sync_tree(place.snapshot(number))
     through = int(segment.keys[-1]) if len(segment) else 0
     with place.database.transaction():
         named = {"snapshot": number, "through": through, "collection": collection, "lost": lost.tolist()}
         place.database.set_meta(**named, engine=place.choice.identity, form=_FORM, publishing=False)
         place.database.forget_removed(through)
     _sweep(place, meta, number, collection)
+
+
+def _index(
+    place: Place, meta: dict[str, Any], segment: Segment, held: np.ndarray, on_progress: Progress
+) -> tuple[str, np.ndarray]:
+    """Make the next snapshot's index, of the one that holds some keys, or afresh where there is none that is whole.
+
+    Returns its name in a shared engine, and the keys that it does not find.
+    """
+    number = meta.get("snapshot", 0) + 1
+    goes_on = len(held) > 0 and (place.choice.is_local or not meta.get("publishing"))
+    collection = meta["collection"] if goes_on else _collection(place.folder.name)
+    try:
+        if goes_on and place.choice.is_local:
+            _check_engine(place.snapshot(number - 1))
+            shutil.copytree(place.snapshot(number - 1) / _ENGINE, place.snapshot(number) / _ENGINE)
+        return collection, _filled(place.index(number, collection), segment, held[: goes_on * len(held)], on_progress)
+    except DamagedIndex as error:
+        shutil.rmtree(place.snapshot(number) / _ENGINE, ignore_errors=True)
+        if not goes_on:
+            raise OSError(
+                f"knowledge base '{place.folder.name}' can't have an index, a fresh one failed too ({error}): its "
+                f"pictures are stored and found without; make room on the disk, install {place.choice.engine} anew, or "
+                f"choose another engine in {SETTINGS}."
+            ) from error
+        log.warning("%s: the index is damaged and is made anew (%s)", place.folder.name, error)
+        return _index(place, meta, segment, held[:0], on_progress)
+
+
+def _seal_engine(place: Place, snapshot: Path) -> None:
+    files = fixed_files(place.choice, snapshot / _ENGINE)
+    sums = {path.relative_to(snapshot).as_posix(): checksum(path) for path in files}
+    (snapshot / _SUMS).write_text(json.dumps(sums), encoding="utf-8")
+
+
+def _check_engine(snapshot: Path) -> None:
+    """Raise DamagedIndex when a file is not what `_seal_engine` saw: some engines end the process that opens those."""
+    try:
+        sums = json.loads((snapshot / _SUMS).read_text(encoding="utf-8"))
+        changed = [name for name, sum in sums.items() if checksum(snapshot / name) != sum]
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise DamagedIndex(f"{type(error).__name__}: {error}") from error
+    if changed:
+        raise DamagedIndex(f"{changed[0]} is not what was written")
 
 
 def pages_after(database: Database, key: int) -> Iterator[list[Row]]:
@@ -145,7 +196,8 @@ def _repair(index: StyleIndex, segment: Segment, on_checked: Callable[[int], Non
 
 def _missing_of_sample(index: StyleIndex, segment: Segment, lost: np.ndarray) -> int:
     """Return how many of a few rows, all but the lost ones, the index does not find by their own vectors."""
-    sample = np.linspace(0, len(segment) - 1, min(_SAMPLE, len(segment))).astype(np.int64)
+    count = len(segment) if len(segment) <= _FEW else _SAMPLE
+    sample = np.linspace(0, len(segment) - 1, count).astype(np.int64)
     sample = np.setdiff1d(sample, segment.rows_of(lost))
     return len(_unfound(index, segment.keys[sample], segment.vectors[sample]))
 

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from .captions import CaptionTable
 from .database import FILE, Database
+from .durable import make_folder
 from .encodings import Encodings
 from .filters import labels, numbers
 from .index import SETTINGS, read_choice
@@ -40,7 +41,7 @@ class StyleStore:
     """
 
     def __init__(self, folder: Path, wait: float = _WAIT, apart: bool = False, home: Path | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self.folder = folder
         self.name = folder.name
         self.encodings = Encodings(folder / "encodings")

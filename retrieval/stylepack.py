@@ -23,9 +23,11 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import numpy as np
 
+from .durable import make_folder, sync_folders, sync_tree, write_durably
 from .origin import pack_version
 from .reader import MAX_SIDECAR, SUFFIXES, TAGLESS_MARKER, read_source
 from .records import StyleRecord
@@ -60,9 +62,9 @@ def export_pack(store: StyleStore, file: Path, on_progress: Progress = lambda do
     origin, ids = store.origin, store.ids()
     if not origin or not ids:
         raise ValueError(f"knowledge base '{store.name}' is empty: there is nothing to export.")
-    draft = file.with_name(f".{file.name}.draft")
-    try:
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+
+    def write(stream: IO[bytes]) -> None:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             used: set[str] = set()
             for at in range(0, len(ids), _PAGE):
                 for done, record in enumerate(store.records(ids[at : at + _PAGE]).values(), at + 1):
@@ -73,9 +75,8 @@ def export_pack(store: StyleStore, file: Path, on_progress: Progress = lambda do
             archive.writestr("vectors.npy", table.getvalue())
             about = {"format": FORMAT, "encoder": origin.encoder, "dimension": origin.dimension, "pack": pack_version()}
             archive.writestr("pack.json", json.dumps(about | {"ids": ids}), zipfile.ZIP_DEFLATED)
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
+
+    write_durably(file, write)
     return len(ids)
 
 
@@ -166,13 +167,15 @@ def _extract(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], target: P
     draft = target.with_name(f".{target.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        draft.mkdir(parents=True)
+        make_folder(draft)
         (draft / TAGLESS_MARKER).touch()  # its name is made up here
         for entry in entries:
             path = draft / Path(*entry.filename.split("/")[1:])
             path.parent.mkdir(parents=True, exist_ok=True)
             with archive.open(entry) as packed, path.open("wb") as written:
                 shutil.copyfileobj(packed, written)
+        sync_tree(draft)
         os.replace(draft, target)
+        sync_folders([target.parent])
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -5,13 +5,14 @@ Knows what is nearest and which words match; knows neither prompts nor strategie
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 
 from .captions import CaptionTable
 from .filters import Filter
-from .index import StyleIndex
+from .index import DamagedIndex, StyleIndex
 from .postings import bm25, matched
 from .segment import Row, Segment
 
@@ -22,6 +23,8 @@ _WIDEST = 2048  # candidates; beyond, a graph is slower than a look at every row
 _MANY = 0.25  # of the rows; beyond, to multiply all is quicker than to copy these
 _SPARE = 8  # more than was asked, for an approximate order and for rows that were removed
 _DIGITS = 6  # of a cosine: how far two ways to add up the same products agree
+
+log = logging.getLogger("style_pack.retrieval")
 
 
 class View:
@@ -42,7 +45,8 @@ class View:
 
     @property
     def snapshot_keys(self) -> np.ndarray:
-        return np.asarray(self._snapshot.keys) if self._snapshot else np.zeros(0, dtype=np.int64)
+        """What the index holds: nothing, once it has turned out to be damaged."""
+        return self._snapshot.keys if self._snapshot and self._index else np.zeros(0, dtype=np.int64)
 
     @property
     def changes(self) -> int:
@@ -130,7 +134,13 @@ class View:
         wanted = _SPARE + int(count * len(allowed) / total * 1.25 if filtered else count)
         if self._index is None or self._snapshot is None or wanted > _WIDEST or (filtered and total <= _EXACT):
             return np.zeros(0, dtype=np.int64)
-        found = self._snapshot.rows_of(self._index.nearest(vector[None], min(wanted, len(self._snapshot)))[0])
+        try:
+            near = self._index.nearest(vector[None], min(wanted, len(self._snapshot)))[0]
+        except DamagedIndex as error:
+            log.warning("an index is damaged: every picture is looked at until it is made anew (%s)", error)
+            self._index = None
+            return np.zeros(0, dtype=np.int64)
+        found = self._snapshot.rows_of(near)
         rows = np.concatenate([found, self._lost, np.arange(len(self._snapshot), len(allowed))])
         rows = np.unique(rows)
         return rows[allowed[rows]]

@@ -14,17 +14,23 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from ..index import EngineChoice
+from ..index import DamagedIndex, EngineChoice
 
 _PROGRAM = Path(__file__).with_name("apart_process.py")
+_ADVICE = ": run it again."
 
 Json = dict[str, Any]
+
+
+class _Gone(ConnectionError):
+    """The process had ended before it was asked."""
 
 
 def send(stream: IO[bytes], told: Json, arrays: Sequence[np.ndarray] = ()) -> None:
@@ -70,28 +76,44 @@ class _Process:
         return self.owner == os.getpid() and self._program.poll() is None
 
     def open(self, choice: EngineChoice, folder: Path, collection: str) -> int:
-        """Return the number of the index that was opened."""
+        """Return the number of the index that was opened. Raises DamagedIndex, also when the process dies of it."""
         with self._turn:
             self._opened += 1
             number = self._opened
-        self.ask("open", number, choice=asdict(choice), folder=str(folder), collection=collection)
+        try:
+            self.ask("open", number, choice=asdict(choice), folder=str(folder), collection=collection)
+        except _Gone:
+            raise
+        except ConnectionError as error:
+            raise DamagedIndex(f"{_said(error)} while it opened the index") from error
         return number
 
     def ask(self, call: str, number: int, *arrays: np.ndarray, **told: Any) -> list[np.ndarray]:
         assert self._program.stdin is not None and self._program.stdout is not None
         with self._turn:
+            if (code := self._program.poll()) is not None:
+                raise _Gone(_ended(code))
             left = [self.left.popleft() for _ in range(len(self.left))]
             try:
                 send(self._program.stdin, told | {"call": call, "index": number, "left": left}, arrays)
                 answer = receive(self._program.stdout)
             except OSError:  # a pipe that is broken or closed
                 answer = None
-        if answer is None:
-            code = self._program.wait()
-            raise ConnectionError(f"the process that Chroma runs in has ended (exit code {code}): run it again.")
+            if answer is None:  # who waits for a turn is to see that it was not their question
+                raise ConnectionError(_ended(self._program.wait()))
+        if answer[0].get("kind") == DamagedIndex.__name__:
+            raise DamagedIndex(answer[0]["error"])
         if "error" in answer[0]:
             raise RuntimeError(f"Chroma says: {answer[0]['error']}")
         return answer[1]
+
+
+def _ended(code: int) -> str:
+    return f"the process that Chroma runs in has ended (exit code {code}){_ADVICE}"
+
+
+def _said(error: ConnectionError) -> str:
+    return str(error).removesuffix(_ADVICE)
 
 
 _starting = threading.Lock()
@@ -106,14 +128,15 @@ def _process() -> _Process:
 
 
 class ApartIndex:
-    """A `StyleIndex`. What is opened is opened again when the other process has ended meanwhile."""
+    """A `StyleIndex`. What is opened is opened again when the other process has ended meanwhile.
+
+    It is a DamagedIndex when the process dies of what it is asked; a search is asked twice, for it may have been
+    killed.
+    """
 
     def __init__(self, choice: EngineChoice, folder: Path, collection: str) -> None:
         self._place = choice, folder, collection
-        self._process = _process()
-        self._number = self._process.open(*self._place)
-        # Python may collect this object in the middle of a question, so it can only leave a word.
-        self._leave = weakref.finalize(self, self._process.left.append, self._number)
+        self._open()
 
     def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
         self._ask("add", keys, vectors)
@@ -122,7 +145,7 @@ class ApartIndex:
         self._ask("remove", keys)
 
     def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
-        return self._ask("nearest", vectors, count=count)
+        return self._ask("nearest", vectors, tries=2, count=count)
 
     def clear(self, keys: np.ndarray) -> None:
         self._ask("clear", keys)
@@ -131,10 +154,25 @@ class ApartIndex:
         if self._leave.detach() and self._process.is_running:
             self._process.ask("close", self._number)
 
-    def _ask(self, call: str, *arrays: np.ndarray, **told: Any) -> list[np.ndarray]:
-        if not self._process.is_running:
-            self._leave.detach()
+    def _open(self) -> None:
+        while True:
             self._process = _process()
-            self._number = self._process.open(*self._place)
-            self._leave = weakref.finalize(self, self._process.left.append, self._number)
-        return self._process.ask(call, self._number, *arrays, **told)
+            with suppress(_Gone):  # of another index that was opened or asked in between
+                self._number = self._process.open(*self._place)
+                break
+        # Python may collect this object in the middle of a question, so it can only leave a word.
+        self._leave = weakref.finalize(self, self._process.left.append, self._number)
+
+    def _ask(self, call: str, *arrays: np.ndarray, tries: int = 1, **told: Any) -> list[np.ndarray]:
+        while True:
+            if not self._process.is_running:
+                self._leave.detach()
+                self._open()
+            try:
+                return self._process.ask(call, self._number, *arrays, **told)
+            except _Gone:
+                continue
+            except ConnectionError as error:
+                tries -= 1
+                if not tries:
+                    raise DamagedIndex(f"{_said(error)} of a search or change") from error

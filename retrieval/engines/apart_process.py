@@ -44,7 +44,7 @@ def _answer_all(answers: Any) -> None:
         try:
             found, error = _answer(opened, told, arrays), {}
         except (ChromaError, ValueError, TypeError, OSError, RuntimeError) as failure:
-            found, error = [], {"error": str(failure) or type(failure).__name__}
+            found, error = [], {"error": str(failure) or type(failure).__name__, "kind": type(failure).__name__}
         send(answers, error, found)
 
 

@@ -13,8 +13,9 @@ import chromadb
 import numpy as np
 from chromadb.api.client import Client
 from chromadb.api.collection_configuration import CreateCollectionConfiguration, CreateHNSWConfiguration
+from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings
-from chromadb.errors import InternalError
+from chromadb.errors import ChromaError, InternalError, NotFoundError
 from httpx import TransportError
 
 from ..index import DamagedIndex, EngineChoice, as_keys, identity_of, no_answer
@@ -96,7 +97,7 @@ def _sentences(choice: EngineChoice) -> Iterator[None]:
         yield
     except TransportError as error:
         raise no_answer("Chroma", choice) from error
-    except InternalError as error:
+    except (InternalError, NotFoundError) as error:
         if choice.url:
             raise
         raise DamagedIndex(f"Chroma can't read it: {error}") from error
@@ -105,7 +106,7 @@ def _sentences(choice: EngineChoice) -> Iterator[None]:
 def _connect(choice: EngineChoice, folder: Path) -> Client:
     settings = Settings(anonymized_telemetry=False)
     if choice.engine == "chroma":
-        return cast("Client", chromadb.PersistentClient(str(folder), settings=settings))
+        return _in_folder(folder, settings)
     address = urlsplit(choice.url)
     headers = {"x-chroma-token": choice.api_key} if choice.api_key else {}
     secure = address.scheme == "https"
@@ -115,3 +116,13 @@ def _connect(choice: EngineChoice, folder: Path) -> Client:
     except ValueError as error:
         raise no_answer("Chroma", choice) from error
     return cast("Client", client)
+
+
+def _in_folder(folder: Path, settings: Settings) -> Client:
+    """Open a folder, or raise DamagedIndex, and leave nothing that the next one to open it would be given instead."""
+    try:
+        return cast("Client", chromadb.PersistentClient(str(folder), settings=settings))
+    except (ChromaError, ValueError, AttributeError) as error:
+        if str(folder) not in SharedSystemClient._identifier_to_refcount:  # nobody else has it open
+            SharedSystemClient._identifier_to_system.pop(str(folder), None)  # which did not start, and never will
+        raise DamagedIndex(f"Chroma can't open it: {error}") from error

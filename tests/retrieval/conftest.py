@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from fakes import ColourEncoder, paint
+from style_pack.retrieval import snapshot
+from style_pack.retrieval.index import EngineChoice, StyleIndex, open_index
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.store import StyleStore
 
@@ -35,6 +37,17 @@ def encoder() -> ColourEncoder:
 @pytest.fixture
 def store(tmp_path: Path) -> StyleStore:
     return StyleStore(tmp_path / "knowledge base" / "colours")
+
+
+@pytest.fixture(params=[False, True], ids=["here", "apart"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether Chroma runs apart, as in ComfyUI, whoever opens a knowledge base: one process serves all tests."""
+
+    def open_either_way(choice: EngineChoice, folder: Path, collection: str, apart: bool = False) -> StyleIndex:
+        return open_index(choice, folder, collection, request.param)
+
+    monkeypatch.setattr(snapshot, "open_index", open_either_way)
+    return request.param
 
 
 @pytest.fixture

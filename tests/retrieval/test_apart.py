@@ -1,6 +1,7 @@
 """Chroma in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,9 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from style_pack.retrieval import snapshot
+from style_pack.retrieval.engines import apart
 from style_pack.retrieval.engines.apart import ApartIndex
 from style_pack.retrieval.engines.chroma import ChromaIndex
 from style_pack.retrieval.index import EngineChoice, open_index
+from style_pack.retrieval.store import StyleStore
+from test_damage import MANY, damage, held, missing_of_some
+from test_store import fill, missing
 
 KEYS, VECTORS = np.arange(1, 41, dtype=np.int64), np.eye(40, dtype=np.float32)
 
@@ -88,3 +94,43 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     while Path(f"/proc/{child}").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
         assert time.monotonic() < until, "it is still there"
         time.sleep(0.1)
+
+
+@pytest.fixture
+def dying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program in place of Chroma's, which dies of the first question."""
+    program = tmp_path / "dying.py"
+    program.write_text(f"import os, sys; sys.stdin.buffer.readline(); os.kill(os.getpid(), {int(signal.SIGSEGV)})")
+    monkeypatch.setattr(apart, "_PROGRAM", program)
+    monkeypatch.setattr(apart, "_running", [])
+    return program
+
+
+def test_a_chroma_that_dies_while_opening_is_a_damaged_index(
+    tmp_path: Path, dying: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = StyleStore(tmp_path / "colours", apart=True)
+    fill(store, range(40))
+    with pytest.raises(OSError, match=r"'colours' can't have an index, a fresh one failed too \(.* -11\) while"):
+        store.publish()
+    assert missing(store) == []
+    monkeypatch.undo()
+    store.publish()
+    assert (held(store), missing(store)) == (40, [])
+
+
+def test_a_chroma_that_dies_of_a_search_is_a_damaged_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Chroma ends a process that searches a graph full of garbage; without checksums it would be given that."""
+    monkeypatch.setattr(snapshot, "_check_engine", lambda snapshot: None)
+    folder = tmp_path / "colours"
+    made = StyleStore(folder, apart=True)
+    fill(made, range(MANY))
+    made.publish()
+    damage(next(folder.glob("index/1/engine/*/data_level0.bin")), "garbage")
+    store = StyleStore(folder, apart=True)
+    assert missing_of_some(store) == []
+    assert "the index is damaged and is made anew" in caplog.text
+    store.publish()
+    assert (held(store), missing_of_some(store)) == (MANY, [])

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -186,8 +186,8 @@ def test_a_picture_that_could_not_be_written_whole_is_written_at_the_next_run(
 ) -> None:
     picture = Image.new("RGB", (8, 8), "green")
 
-    def half(image: Image.Image, path: Path) -> None:
-        path.write_bytes(b"half")
+    def half(image: Image.Image, stream: IO[bytes], format: str) -> None:
+        stream.write(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -1,7 +1,6 @@
 """What a studio trusts a knowledge base with: several processes, damaged and old files, other engines."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,8 @@ from style_pack.retrieval.search import StyleQuery, search
 from style_pack.retrieval.store import StyleStore
 from style_pack.retrieval.view import View
 from writer_process import vector_of
+
+pytestmark = pytest.mark.usefixtures("either_way")
 
 
 def record(number: int, caption: str = "") -> StyleRecord:
@@ -105,37 +106,6 @@ def test_a_second_writer_waits_and_then_says_so(store: StyleStore) -> None:
     assert len(store) == 3
 
 
-def test_what_a_damaged_index_misses_is_found_and_repaired(store: StyleStore) -> None:
-    fill(store, range(40))
-    store.publish()
-    shutil.rmtree(store.folder / "index" / "1" / "engine")
-    opened = StyleStore(store.folder)
-    assert missing(opened) == []
-    opened.publish()
-    with opened.reading() as view:
-        assert view.changes == 0
-    assert missing(opened) == []
-
-
-@pytest.mark.parametrize("file", ["", "keys.npy", "vectors.npy", "postings", "engine/chroma.sqlite3"])
-@pytest.mark.parametrize("cut", [False, True])
-def test_an_index_whose_files_are_gone_or_cut_is_made_anew(
-    filled: StyleStore, encoder: ColourEncoder, folder: Path, file: str, cut: bool
-) -> None:
-    [snapshot] = (filled.folder / "index").iterdir()
-    for path in snapshot.glob("**/*.*" if file == "" else {"postings": "counts.npy"}.get(file, file)):
-        if cut and path.is_file():
-            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        elif path.is_file():
-            path.unlink()
-    again = StyleStore(filled.folder)
-    assert missing(again) == []
-    assert [m.record.name for m in search(again, encoder, StyleQuery("red brick", filter="tag:brick"))] == ["warm/red"]
-    ingest(again, encoder, [folder], "sync")
-    with StyleStore(filled.folder).reading() as view:
-        assert len(view.snapshot_keys) == 5
-
-
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 1000, 0.4])
 def test_a_damaged_database_is_one_sentence(filled: StyleStore, content: bytes | float) -> None:
     filled.publish()
@@ -158,18 +128,6 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(filled: StyleStore) -> No
         with pytest.raises(OSError, match="SQLite says 'database or disk is full' of .*: the disk is full: free some"):
             fill(filled, range(200))
     assert (len(filled), missing(StyleStore(filled.folder))) == (5, [])
-
-
-def test_a_row_that_the_index_never_finds_is_looked_at_itself(
-    store: StyleStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from style_pack.retrieval.engines.chroma import ChromaIndex
-
-    add = ChromaIndex.add
-    monkeypatch.setattr(ChromaIndex, "add", lambda index, keys, rows: add(index, keys[keys != 5], rows[keys != 5]))
-    fill(store, range(40))
-    store.publish()
-    assert missing(StyleStore(store.folder)) == []
 
 
 def test_emptying_is_seen_by_who_has_it_open(store: StyleStore) -> None:

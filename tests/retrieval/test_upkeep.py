@@ -30,7 +30,7 @@ def mine(tmp_path: Path, encoder: ColourEncoder) -> StyleStore:
     for colour in ("red", "green", "blue"):
         keep_picture(store, Image.new("RGB", (8, 8), colour), f"a {colour} wall", [colour])
     ingest(store, encoder, [], "add")
-    store.encodings.keep("painter", store.ids()[0], vector_of(1))
+    store.encodings.keep("painter", {store.ids()[0]: vector_of(1)})
     return store
 
 
