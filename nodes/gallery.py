@@ -4,7 +4,6 @@ It computes on the CPU: a request that comes while the sampler paints takes noth
 """
 
 import io
-import os
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
@@ -13,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from ..retrieval.database import FILE
+from ..retrieval.drafts import replacing
 from ..retrieval.encoder import StyleEncoder
 from ..retrieval.filters import parse_filter
-from ..retrieval.reader import open_picture
+from ..retrieval.reader import format_of, open_picture
 from ..retrieval.records import StyleRecord
 from . import paths
 from .requirements import RETRIEVAL, require
@@ -151,9 +151,7 @@ def find_record(store: "StyleStore", id: str) -> StyleRecord:
 def read_picture(name: str, id: str) -> tuple[bytes, str]:
     """Return a style's picture as (bytes, media type): its file's own, or PNG where browsers can't show that."""
     path = _unchanged_file(find_record(open_store(name), id))
-    with Image.open(path) as image:
-        kind = _SHOWN.get(image.format or "")
-    if kind:
+    if kind := _SHOWN.get(format_of(path)):
         return path.read_bytes(), kind
     made = io.BytesIO()
     open_picture(path).save(made, "PNG")
@@ -168,9 +166,8 @@ def read_thumbnail(name: str, id: str) -> bytes:
     if not path.is_file():
         small = ImageOps.contain(open_picture(_unchanged_file(record)), (THUMBNAIL, THUMBNAIL))
         path.parent.mkdir(exist_ok=True)
-        fresh = path.with_suffix(f".{threading.get_ident()}")
-        small.save(fresh, "JPEG", quality=85)
-        os.replace(fresh, path)
+        with replacing(path) as draft:
+            small.save(draft, quality=85)
     return path.read_bytes()
 
 

@@ -21,6 +21,7 @@ class Origin:
 
     revision: counts committed changes. background: query kind -> (mean, standard deviation) of the cosines of pairs
     that do not belong together, see `calibration`. pack: the version of the pack that began it.
+    decoding: how its pictures were decoded, see `reader.DECODING`; 1 before that was noted.
     """
 
     encoder: str
@@ -30,6 +31,7 @@ class Origin:
     revision: int = 0
     background: dict[str, list[float]] = field(default_factory=dict)
     pack: str = ""
+    decoding: int = 1
 
 
 def check_name(name: str) -> None:

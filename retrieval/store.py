@@ -17,6 +17,7 @@ from .encodings import Encodings
 from .filters import labels, numbers
 from .index import SETTINGS, read_choice
 from .origin import Origin, pack_version, same_weights, to_origin
+from .reader import DECODING
 from .records import StyleRecord
 from .snapshot import Place, Progress, is_stale, open_view, pages_after, publish
 from .view import View
@@ -124,7 +125,7 @@ class StyleStore:
             self._database.insert(records, vectors)
             if not self.origin:
                 made = {"encoder": encoder, "dimension": vectors.shape[1], "pack": pack_version()}
-                self._database.set_meta(**made)
+                self._database.set_meta(**made, decoding=DECODING)
 
     def replace_metadata(self, records: Sequence[StyleRecord]) -> None:
         """Store what is new about pictures whose pixels, and so their vectors, are the same."""
@@ -172,6 +173,11 @@ class StyleStore:
         if origin and origin.background != background:
             with self._change():
                 self._database.set_meta(background=background)
+
+    def set_decoding(self) -> None:
+        """Note that all pictures here are as they are decoded now; this is no change of what is stored."""
+        with self.writing(), self._database.transaction():
+            self._database.set_meta(decoding=DECODING)
 
     def publish(self, on_progress: Progress = lambda done, total: None, wait: float | None = None) -> None:
         """Bring the index up to date when enough has changed. Searches are right without; this makes them fast.
