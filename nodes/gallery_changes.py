@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..retrieval.drafts import replacing
 from ..retrieval.reader import content_id, open_picture
 from ..retrieval.records import StyleRecord
 from . import paths
@@ -182,9 +183,8 @@ def _write_beside(store: "StyleStore", record: StyleRecord) -> dict[str, list[in
 
 
 def _write(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(text, encoding="utf-8")
-    os.replace(fresh, path)
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def _move_pair(picture: Path, target: Path) -> None:

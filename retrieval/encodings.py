@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+
+from .drafts import replacing
 
 
 class Encodings:
@@ -26,10 +26,8 @@ class Encodings:
         """Store an array; a file under its own name is whole, whoever else writes it at the same time."""
         path = self._path(encoder, id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
-        with fresh.open("wb") as stream:
-            np.save(stream, values)
-        os.replace(fresh, path)
+        with replacing(path) as draft:
+            np.save(draft, values)
 
     def forget(self, ids: Iterable[str]) -> None:
         """Remove what any encoder made of these pictures."""

@@ -9,15 +9,14 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-import os
 import re
-import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
+from .drafts import replacing
 from .fetch import check_url, fetch
 from .reader import content_id, open_picture, read_description
 from .records import IngestReport, SourceFile
@@ -33,16 +32,12 @@ def keep_picture(store: StyleStore, image: Image.Image, caption: str, tags: Sequ
     path = folder / f"{content_id(image)[:16]}.png"
     sidecar = json.dumps({"caption": caption, "tags": list(tags)}, ensure_ascii=False)
     beside = path.with_suffix(".json")
-    draft = folder / f".{uuid.uuid4().hex}.png"  # a file under its own name is whole, also when this process is killed
-    try:
-        if not path.is_file():
+    if not path.is_file():
+        with replacing(path) as draft:
             image.save(draft)
-            os.replace(draft, path)
-        if not beside.is_file() or beside.read_text(encoding="utf-8") != sidecar:
+    if not beside.is_file() or beside.read_text(encoding="utf-8") != sidecar:
+        with replacing(beside) as draft:
             draft.write_text(sidecar, encoding="utf-8")
-            os.replace(draft, beside)
-    finally:
-        draft.unlink(missing_ok=True)
     return path
 
 
@@ -96,17 +91,15 @@ def _keep_fetched(url: str, target: Path) -> None:
     check_url(url)
     content, suffix = fetch(url)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}{suffix}")
-    try:
+    before = _files_of(target)
+    picture = target.with_name(f"{target.name}{suffix}")
+    with replacing(picture) as draft:
         draft.write_bytes(content)
         open_picture(draft)
         caption, tags, licence = read_description(draft)
         said = {"caption": caption, "tags": list(tags), "license": licence, "source": url}
-        target.with_name(f"{target.name}.json").write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
-        before = _files_of(target)
-        os.replace(draft, target.with_name(f"{target.name}{suffix}"))
-        for other in before:
-            if other.suffix != suffix:
-                other.unlink()
-    finally:
-        draft.unlink(missing_ok=True)
+        with replacing(target.with_name(f"{target.name}.json")) as beside:
+            beside.write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
+    for other in before:
+        if other != picture:
+            other.unlink()

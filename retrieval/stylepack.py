@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from .drafts import replacing
 from .origin import pack_version
 from .reader import MAX_SIDECAR, SUFFIXES, TAGLESS_MARKER, read_source
 from .records import StyleRecord
@@ -60,22 +61,17 @@ def export_pack(store: StyleStore, file: Path, on_progress: Progress = lambda do
     origin, ids = store.origin, store.ids()
     if not origin or not ids:
         raise ValueError(f"knowledge base '{store.name}' is empty: there is nothing to export.")
-    draft = file.with_name(f".{file.name}.draft")
-    try:
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
-            used: set[str] = set()
-            for at in range(0, len(ids), _PAGE):
-                for done, record in enumerate(store.records(ids[at : at + _PAGE]).values(), at + 1):
-                    _write_picture(archive, record, used)
-                    on_progress(done, len(ids))
-            table = io.BytesIO()
-            np.save(table, store.vectors(ids))
-            archive.writestr("vectors.npy", table.getvalue())
-            about = {"format": FORMAT, "encoder": origin.encoder, "dimension": origin.dimension, "pack": pack_version()}
-            archive.writestr("pack.json", json.dumps(about | {"ids": ids}), zipfile.ZIP_DEFLATED)
-        os.replace(draft, file)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(file) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
+        used: set[str] = set()
+        for at in range(0, len(ids), _PAGE):
+            for done, record in enumerate(store.records(ids[at : at + _PAGE]).values(), at + 1):
+                _write_picture(archive, record, used)
+                on_progress(done, len(ids))
+        table = io.BytesIO()
+        np.save(table, store.vectors(ids))
+        archive.writestr("vectors.npy", table.getvalue())
+        about = {"format": FORMAT, "encoder": origin.encoder, "dimension": origin.dimension, "pack": pack_version()}
+        archive.writestr("pack.json", json.dumps(about | {"ids": ids}), zipfile.ZIP_DEFLATED)
     return len(ids)
 
 

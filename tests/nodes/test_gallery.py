@@ -1,5 +1,9 @@
 """What the HTTP routes may read of a knowledge base on a server that listens to a network."""
 
+import io
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +35,24 @@ def test_a_link_out_of_the_allowed_folders_is_not_served(
         with pytest.raises(PermissionError, match="lies outside the folders that this server may read"):
             read("linked", styles["link"])
     assert gallery.read_picture("linked", styles["own"])[0] == (inside / "own.png").read_bytes()
+
+
+def test_a_thumbnail_may_be_asked_for_many_times_at_once(
+    comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = module(comfy_nodes, "gallery")
+    drafts = sys.modules[gallery.replacing.__module__]
+    Image.new("RGB", (400, 300), "teal").save(tmp_path / "a.png")
+    comfy_nodes["StyleKnowledgeBase"].execute("at once", str(tmp_path), "bundled/clip-tiny", "sync")
+    [style] = gallery.list_styles("at once", 0, 9, "")["styles"]
+    together, replace = threading.Barrier(4), drafts.os.replace
+
+    def after_all_have_written(draft: Path, target: Path) -> None:
+        together.wait(60)
+        replace(draft, target)
+
+    monkeypatch.setattr(drafts.os, "replace", after_all_have_written)
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: gallery.read_thumbnail("at once", style["id"]), range(4)))
+    assert len(set(made)) == 1
+    assert Image.open(io.BytesIO(made[0])).size == (256, 192)
