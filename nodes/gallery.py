@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 256  # pixels of the longer side
 _THUMBNAILS = "thumbnails"
-_OPEN = 8  # knowledge bases that are kept open
+_OPEN = 16  # knowledge bases that are kept open, each once to look and once to search
 _SHOWN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp"}
 
-_stores: OrderedDict[Path, tuple[int, "StyleStore"]] = OrderedDict()
+# (folder, whether it is for searches) -> (which file it was opened from, the knowledge base).
+_stores: OrderedDict[tuple[Path, bool], tuple[int, "StyleStore"]] = OrderedDict()
 _opening = threading.Lock()
 
 
@@ -55,8 +56,11 @@ class _SharedEncoder(StyleEncoder):
             return super().encode_texts(texts)
 
 
-def open_store(name: str) -> "StyleStore":
-    """Return a knowledge base, kept open for the next look. Raises NotHere when there is none."""
+def open_store(name: str, for_search: bool = False) -> "StyleStore":
+    """Return a knowledge base, kept open for the next look. Raises NotHere when there is none.
+
+    for_search: another one than for looks, which start no vector engine and never wait for one.
+    """
     require(RETRIEVAL)
     from ..retrieval.store import StyleStore
 
@@ -67,12 +71,13 @@ def open_store(name: str) -> "StyleStore":
         raise NotHere(f"there is no knowledge base '{name}' (there: {known}): run StyleKnowledgeBase or add pictures.")
     with _opening:
         made = file.stat().st_ino  # another one, when the folder was deleted and made anew
-        if folder not in _stores or _stores[folder][0] != made:
-            _stores[folder] = made, StyleStore(folder, apart=True)
-        _stores.move_to_end(folder)
+        kind = folder, for_search
+        if kind not in _stores or _stores[kind][0] != made:
+            _stores[kind] = made, StyleStore(folder, apart=True, engine=for_search)
+        _stores.move_to_end(kind)
         while len(_stores) > _OPEN:
             _stores.popitem(last=False)
-        return _stores[folder][1]
+        return _stores[kind][1]
 
 
 def open_encoder(name: str) -> StyleEncoder:
@@ -118,7 +123,7 @@ def search_styles(name: str, query: "StyleQuery") -> dict[str, Any]:
     """Return the matches as RetrieveStyle explains them; none in an empty knowledge base."""
     from ..retrieval.search import search
 
-    store = open_store(name)
+    store = open_store(name, for_search=True)
     origin = store.origin
     if origin is None or not store.ids(limit=1):
         return {"matches": []}

@@ -41,12 +41,16 @@ log = logging.getLogger("style_pack.retrieval")
 
 @dataclass(frozen=True)
 class Place:
-    """A knowledge base's database, its folder, the engine chosen for it, and whether that runs apart: `open_index`."""
+    """A knowledge base's database, its folder, the engine chosen for it, and whether that runs apart: `open_index`.
+
+    searched: whether views have the engine to search with; without, they look at every vector.
+    """
 
     database: Database
     folder: Path
     choice: EngineChoice
     apart: bool = False
+    searched: bool = True
 
     def snapshot(self, number: int) -> Path:
         return self.folder / FOLDER / str(number)
@@ -62,6 +66,8 @@ def open_view(place: Place, meta: dict[str, Any]) -> View:
     lost = np.array(meta["lost"], dtype=np.int64)
     try:
         segment = Segment.open(place.snapshot(meta["snapshot"]))
+        if not place.searched:
+            return View(segment, None, lost)
         index = place.index(meta["snapshot"], meta["collection"])
         missing = _missing_of_sample(index, segment, lost)
     except (DamagedIndex, DamagedSegment) as error:

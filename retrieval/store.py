@@ -34,9 +34,10 @@ class StyleStore:
 
     One process at a time writes, inside `writing`, after at most `wait` seconds; any number read, and see what was
     committed at their next look. apart: run a vector engine that keeps other threads waiting in a process of its own.
+    engine: False for who lists and looks up alone: no engine is started, and a search looks at every vector.
     """
 
-    def __init__(self, folder: Path, wait: float = _WAIT, apart: bool = False) -> None:
+    def __init__(self, folder: Path, wait: float = _WAIT, apart: bool = False, engine: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.name = folder.name
@@ -44,7 +45,7 @@ class StyleStore:
         self._wait = wait
         self._database = Database(folder / FILE)
         choice = read_choice(folder.parent / SETTINGS, folder.name)
-        self._place = Place(self._database, folder, choice, apart)
+        self._place = Place(self._database, folder, choice, apart, engine)
         self._writer = FileLock(folder / _LOCK, thread_local=False)
         self._busy = threading.RLock()
         self._view = View()

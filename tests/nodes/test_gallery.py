@@ -56,3 +56,43 @@ def test_a_thumbnail_may_be_asked_for_many_times_at_once(
         made = list(pool.map(lambda _: gallery.read_thumbnail("at once", style["id"]), range(4)))
     assert len(set(made)) == 1
     assert Image.open(io.BytesIO(made[0])).size == (256, 192)
+
+
+def test_to_list_to_look_up_and_thumbnails_do_not_wait_for_the_engine_to_start(
+    comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = module(comfy_nodes, "gallery")
+    for colour in ("teal", "navy"):
+        Image.new("RGB", (40, 30), colour).save(tmp_path / f"{colour}.png")
+    comfy_nodes["StyleKnowledgeBase"].execute("starting", str(tmp_path), "bundled/clip-tiny", "sync")
+    snapshot = sys.modules[gallery.StyleEncoder.__module__.replace(".encoder", ".snapshot")]
+    begun, may_start = threading.Event(), threading.Event()
+    open_index = snapshot.open_index
+
+    def held_back(*arguments: Any) -> Any:
+        begun.set()
+        assert may_start.wait(300)
+        return open_index(*arguments)
+
+    monkeypatch.setattr(snapshot, "open_index", held_back)
+    query = sys.modules[snapshot.__name__.replace(".snapshot", ".search")].StyleQuery("navy")
+
+    def look() -> set[str]:
+        listed = gallery.list_styles("starting", 0, 9, "name:navy")["styles"]
+        listed += gallery.list_styles("starting", 0, 9, "")["styles"]
+        gallery.list_labels("starting"), gallery.list_knowledge_bases()
+        for style in listed:
+            gallery.find_record(gallery.open_store("starting"), style["id"])
+            gallery.read_thumbnail("starting", style["id"])
+            gallery.read_picture("starting", style["id"])
+        return {style["name"] for style in listed}
+
+    with ThreadPoolExecutor(2) as pool:
+        search = pool.submit(gallery.search_styles, "starting", query)
+        try:
+            assert begun.wait(300)
+            assert pool.submit(look).result(300) == {"navy", "teal"}
+            assert not search.done()
+        finally:
+            may_start.set()
+        assert len(search.result(300)["matches"]) == 1
