@@ -81,7 +81,7 @@ class ComfyServer(ComfyClient):
         started = time.monotonic()
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                server_command(self.base, self.port, self.cpu, self.arguments),
+                self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -93,6 +93,9 @@ class ComfyServer(ComfyClient):
         if any(sign in self.log_text() for sign in FAILED_PACK):
             raise ComfyError(f"ComfyUI could not load a node pack. Its log:\n{self.log_tail()}")
         say(f"ComfyUI answers at {self.base_url} after {time.monotonic() - started:.0f} s.")
+
+    def command(self) -> list[str]:
+        return server_command(self.base, self.port, self.cpu, self.arguments)
 
     def _await_answer(self, started: float, timeout: float) -> None:
         said = started

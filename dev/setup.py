@@ -99,7 +99,7 @@ def write_stamp(level: str) -> None:
     """Marks a level as done, and with `dev` the smaller one that it contains."""
     done = LEVELS[: LEVELS.index(level) + 1]
     text = json.dumps({**read_stamp(), **{name: fingerprint(name) for name in done}}, indent=1)
-    partial = STAMP.with_suffix(".partial")
+    partial = STAMP.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(text)
     partial.replace(STAMP)
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from ..retrieval.database import FILE
 from ..retrieval.durable import read_sealed, sealed, write_durably
 from ..retrieval.encoder import StyleEncoder
 from ..retrieval.faults import sentence_of
 from ..retrieval.filters import parse_filter
-from ..retrieval.reader import content_id, open_picture, to_unicode
+from ..retrieval.reader import content_id, format_of, open_picture, to_unicode
 from ..retrieval.records import StyleRecord
 from . import paths
 from .requirements import RETRIEVAL, require
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 256  # pixels of the longer side
 _THUMBNAILS = "thumbnails"
-_OPEN = 8  # knowledge bases that are kept open
+_OPEN = 16  # knowledge bases that are kept open, each once to look and once to search
 _SHOWN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp"}
 
-_stores: OrderedDict[Path, "StyleStore"] = OrderedDict()
+_stores: OrderedDict[tuple[Path, bool], "StyleStore"] = OrderedDict()  # by folder, and whether it is for searches
 _opening = threading.Lock()
 
 
@@ -56,20 +56,24 @@ class _SharedEncoder(StyleEncoder):
             return super().encode_texts(texts)
 
 
-def open_store(name: str) -> "StyleStore":
-    """Return a knowledge base, kept open for the next look. Raises NotHere when there is none."""
+def open_store(name: str, for_search: bool = False) -> "StyleStore":
+    """Return a knowledge base, kept open for the next look. Raises NotHere when there is none.
+
+    for_search: another one than for looks, which start no vector engine and never wait for one.
+    """
     require(RETRIEVAL)
     from ..retrieval.store import StyleStore
 
     folder = paths.knowledge_base_folder(name)
     require_base(folder)
     with _opening:
-        if folder not in _stores:
-            _stores[folder] = StyleStore(folder, apart=True)
-        _stores.move_to_end(folder)
+        kind = folder, for_search
+        if kind not in _stores:
+            _stores[kind] = StyleStore(folder, apart=True, engine=for_search)
+        _stores.move_to_end(kind)
         while len(_stores) > _OPEN:
             _stores.popitem(last=False)
-        return _stores[folder]
+        return _stores[kind]
 
 
 def require_base(folder: Path) -> None:
@@ -84,8 +88,8 @@ def require_base(folder: Path) -> None:
 def let_go(folder: Path) -> None:
     """Close what is open of a knowledge base; the next look opens it again."""
     with _opening:
-        store = _stores.pop(folder, None)
-    if store is not None:
+        stores = [_stores.pop((folder, for_search), None) for for_search in (False, True)]
+    for store in filter(None, stores):
         store.close()
 
 
@@ -102,7 +106,7 @@ def open_encoder(name: str) -> StyleEncoder:
 def list_knowledge_bases() -> dict[str, Any]:
     """Return what `describe_base` says of each, and the encoders that a new one can have."""
     folders = paths.knowledge_base_folders()
-    for gone in [folder for folder in list(_stores) if folder not in folders]:
+    for gone in {folder for folder, _ in list(_stores)} - set(folders):
         let_go(gone)
     names = paths.model_options("encoder")
     encoders = [name for name in names if paths.find_model("encoder", name)]
@@ -142,7 +146,7 @@ def search_styles(name: str, query: "StyleQuery") -> dict[str, Any]:
     """Return the matches as RetrieveStyle explains them; none in an empty knowledge base."""
     from ..retrieval.search import search
 
-    store = open_store(name)
+    store = open_store(name, for_search=True)
     origin = store.origin
     if origin is None or not store.ids(limit=1):
         return {"matches": []}
@@ -188,9 +192,7 @@ def find_record(store: "StyleStore", id: str) -> StyleRecord:
 def read_picture(name: str, id: str) -> tuple[bytes, str]:
     """Return a style's picture as (bytes, media type): its file's own, or PNG where browsers can't show that."""
     path = _unchanged_file(find_record(open_store(name), id))
-    with Image.open(path) as image:
-        kind = _SHOWN.get(image.format or "")
-    if kind:
+    if kind := _SHOWN.get(format_of(path)):
         return path.read_bytes(), kind
     made = io.BytesIO()
     open_picture(path).save(made, "PNG")

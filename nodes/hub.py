@@ -80,15 +80,26 @@ def local_copy(part: str, name: str) -> Path | None:
 def download(model: HubModel) -> Path:
     """Fetch a model, resuming what an earlier try left, and return the file or folder to load.
 
-    What arrives lies in `<folder>.partial` until it is complete. Raises ConnectionError in one sentence.
+    What arrives lies in `<folder>.partial` until it is complete; who asks for it meanwhile waits for that. Raises
+    ConnectionError in one sentence.
     """
     target = _target(model)
     if target.exists():
         return target
-    require({"huggingface_hub": "huggingface_hub"})
-    from huggingface_hub import snapshot_download
+    require({"huggingface_hub": "huggingface_hub", "filelock": "filelock"})
+    from filelock import FileLock
 
     folder = _folder(model)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if not target.exists():
+            _fetch(model, folder, target)
+    return target
+
+
+def _fetch(model: HubModel, folder: Path, target: Path) -> None:
+    from huggingface_hub import snapshot_download
+
     partial = folder.with_name(folder.name + ".partial")
     try:
         snapshot_download(model.repository, allow_patterns=list(model.patterns), local_dir=partial)
@@ -101,7 +112,6 @@ def download(model: HubModel) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(partial / model.path, target)
     shutil.rmtree(partial, ignore_errors=True)
-    return target
 
 
 def _folder(model: HubModel) -> Path:

@@ -3,14 +3,14 @@
 import asyncio
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import folder_paths
 
-from ..retrieval.reader import open_picture
+from ..retrieval.durable import write_durably
+from ..retrieval.reader import open_with_transparency
 from . import paths
 
 WORKFLOWS = ("quickstart", "style_rag_sd15")
@@ -30,18 +30,15 @@ class Failed(RuntimeError):
 
 
 def keep_sketch(path: Path) -> str:
-    """Check a picture, copy it into ComfyUI's temp folder, and return the name that LoadImage knows it by.
+    """Write a picture as a plain PNG into ComfyUI's temp folder, and return the name that LoadImage knows it by.
 
-    Raises ValueError when it can't be read.
+    LoadImage looks at no profile, and refuses some of what `open_picture` reads. Raises ValueError when it can't be
+    read.
     """
-    open_picture(path)
-    data = path.read_bytes()
-    name = f"{hashlib.sha256(data).hexdigest()[:16]}{path.suffix}"
+    picture = open_with_transparency(path)
+    name = f"{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.png"
     target = Path(folder_paths.get_temp_directory()) / _UPLOADS / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_suffix(".tmp")
-    fresh.write_bytes(data)
-    os.replace(fresh, target)
+    write_durably(target, lambda stream: picture.save(stream, "PNG", compress_level=1))
     return f"{_UPLOADS}/{name} [temp]"
 
 

@@ -33,12 +33,15 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in th
 _UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291: all that is global in IPv6
 # Metadata services of clouds at addresses that look public: Azure's; and Oracle's, of which Python before 3.12 says so.
 _METADATA = (ipaddress.ip_network("168.63.129.16/32"), ipaddress.ip_network("192.0.0.0/24"))
-# Pillow's name of a format -> suffix. What a server calls its answer is not looked at.
-_SUFFIXES = {
-    "PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "AVIF": ".avif", "GIF": ".gif", "BMP": ".bmp",
-    "TIFF": ".tiff",
-}  # fmt: skip
-
+# Pillow's name of a format -> suffix, and what files of others begin with. What a server calls its answer is not
+# looked at.
+_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp"}
+_SIGNATURES = (
+    (rb"\x89PNG\r\n\x1a\n", ".png"),
+    (rb"II\*\0|MM\0\*", ".tiff"),
+    (rb".{4}ftyp(avif|avis)", ".avif"),
+    (rb".{4}ftyp(heic|heix|mif1|msf1)", ".heic"),
+)
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "style-rag"}
 
 Resolve = Callable[[str, int], list[str]]
@@ -203,8 +206,9 @@ def _content(answer: http.client.HTTPResponse, deadline: float) -> bytes:
 
 
 def _suffix(content: bytes) -> str:
-    if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"):
-        return ".heic"
+    for start, suffix in _SIGNATURES:  # Pillow would look at what lies beside the pixels, too, and refuse some
+        if re.match(start, content, re.DOTALL):
+            return suffix
     Image.init()
     try:
         with Image.open(io.BytesIO(content), formats=[name for name in _SUFFIXES if name in Image.OPEN]) as image:

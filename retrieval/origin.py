@@ -20,6 +20,7 @@ class Origin:
 
     revision: counts committed changes. background: query kind -> (mean, standard deviation) of the cosines of pairs
     that do not belong together, see `calibration`. pack: the version of the pack that began it.
+    decoding: how its pictures were decoded, see `reader.DECODING`; 1 before that was noted.
     """
 
     encoder: str
@@ -29,6 +30,7 @@ class Origin:
     revision: int = 0
     background: dict[str, list[float]] = field(default_factory=dict)
     pack: str = ""
+    decoding: int = 1
 
 
 def check_name(name: str) -> None:

@@ -10,6 +10,7 @@ import glob
 import hashlib
 import json
 import re
+import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
@@ -116,7 +117,7 @@ def _keep_fetched(url: str, target: Path) -> None:
     check_url(url)
     content, suffix = fetch(url)
     make_folder(target.parent)
-    draft = target.with_name(f".{target.name}{suffix}")
+    draft = target.with_name(f".{uuid.uuid4().hex}{suffix}")
     try:
         draft.write_bytes(content)
         open_picture(draft)

@@ -7,6 +7,8 @@ from typing import Any
 
 from PIL import Image
 
+from .picture_file import use_picture
+
 _MAX_GRAPH = 4_000_000  # characters of ComfyUI's `prompt` chunk that are looked through; real ones have a tenth of that
 _MAX_STEPS = 200  # nodes between a sampler and its text; graphs may be made up, and go in circles
 
@@ -17,13 +19,16 @@ def read_png_text(path: Path) -> tuple[str, list[str], str]:
     The caption is Description or Title (keywords of the PNG specification), else the positive prompt of `parameters`
     (Stable Diffusion web UI and its heirs) or of `prompt` (ComfyUI: the graph in API form).
     """
-    with Image.open(path) as image:
-        chunks = {key.lower(): value for key, value in image.info.items() if isinstance(value, str)}
+    chunks = use_picture(path, _texts)
     caption = chunks.get("description") or chunks.get("title")
     if not caption:
         caption = _web_ui_prompt(chunks.get("parameters", "")) or _comfyui_prompt(chunks.get("prompt", ""))
     keywords = re.split(r"[,;]", chunks.get("keywords", ""))
     return caption, [word for word in keywords if word.strip()], chunks.get("license") or chunks.get("licence") or ""
+
+
+def _texts(image: Image.Image) -> dict[str, str]:
+    return {str(key).lower(): value for key, value in image.info.items() if isinstance(value, str)}
 
 
 def _web_ui_prompt(parameters: str) -> str:

@@ -14,7 +14,7 @@ from threading import Condition
 import numpy as np
 from PIL import Image
 
-from .reader import content_id, open_picture, read_description
+from .reader import content_id, open_picture, read_description, size_in_file
 from .records import SourceFile
 
 _THREADS = min(4, os.cpu_count() or 1)  # decoders leave Python's lock; more would take the encoder's cores from it
@@ -64,7 +64,7 @@ def read(file: SourceFile, before_decoding: Callable[[int], None] = lambda pixel
     try:
         image = open_picture(Path(file.path), before_decoding)
         described = read_description(Path(file.path))
-        return Reading(content_id(image), image.width, image.height, *described, image)
+        return Reading(content_id(image), *size_in_file(image), *described, image)
     except ValueError as error:
         return error
     except OSError as error:  # of what lies beside the picture

@@ -1,98 +1,137 @@
-"""Opens pictures: decoding, orientation, transparency, captions beside them. Knows no vectors."""
+"""Opens pictures: decoding, orientation, size, captions beside them. Knows no vectors."""
 
 import errno
 import hashlib
 import json
-import struct
-import zlib
+import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from .colours import Levels, grey_levels, is_profiled, on_white, to_srgb
+from .picture_file import DAMAGED, HEIC, Refused, use_picture
 from .png_text import read_png_text
 
-_HEIC = {".heic", ".heif"}
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"} | _HEIC
+T = TypeVar("T")
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"} | HEIC
 PACK_SUFFIX = ".stylepack"  # a knowledge base in one file, see `stylepack`
-# Pillow's names of what is in such files. It would open others under any name, and start Ghostscript for some of them.
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "HEIF")
-MAX_PIXELS = 100_000_000  # 300 MB once decoded; a larger picture is refused before it is decoded
+DECODING = 2  # raised whenever `open_picture` makes other pixels of some files, which `is_decoded_anew` then knows
+LARGE = 25_000_000  # pixels; a photo of 24 million is opened as it is
+_STRIP = 1_000_000  # pixels that are converted at once of a larger one
 MAX_CAPTION = 2000  # characters; some 400 words, more than any encoder was trained to read
 MAX_TAGS, MAX_TAG = 64, 64  # of a picture; characters of each
 MAX_SIDECAR = 1_000_000  # bytes of a .json beside a picture; a larger one is something else
-_DAMAGED = (  # what Pillow's decoders raise on files that are cut off or made up
-    OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, struct.error, zlib.error,
-)  # fmt: skip
 TAGLESS_MARKER = ".tagless"  # the name of a folder that holds a file of this name is no tag of its pictures
+_SIZE = "size in file"  # the key in a reduced picture's info
+_ORIENTATION = 274  # EXIF 2.32, table 4
+_TURNS: dict[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
 
 def open_picture(path: Path, before_decoding: Callable[[int], None] = lambda pixels: None) -> Image.Image:
-    """Open any picture as RGB: first frame, EXIF rotation applied, transparency composited on white, 16 bit to 8.
+    """Open any picture as RGB in 8-bit sRGB: first frame, upright as its EXIF says, transparency composited on white.
 
-    before_decoding: is told the number of pixels once the header is read. Raises ValueError with the reason when it
-    can't be read.
+    One of more than LARGE pixels is opened at a reduced size. before_decoding: is told the number of pixels in the file
+    once the header is read. Raises ValueError with the reason when it can't be read.
     """
-    if path.suffix.lower() in _HEIC:
-        _register_heic()
+    return on_white(open_with_transparency(path, before_decoding))
+
+
+def open_with_transparency(path: Path, before_decoding: Callable[[int], None] = lambda pixels: None) -> Image.Image:
+    """Open any picture as `open_picture` does, but as RGBA where it may be transparent."""
+    return _used(path, partial(_decode, before_decoding))
+
+
+def format_of(path: Path) -> str:
+    """Return Pillow's name of what is in a picture file, "" for what Pillow alone can't decode. Raises ValueError."""
+    return _used(path, lambda image: image.format or "")
+
+
+def is_decoded_anew(path: Path) -> bool:
+    """Tell whether `open_picture` makes other pixels of a file than it did before DECODING; False where it can't."""
     try:
-        with Image.open(path, formats=_known_formats()) as image:
-            pixels = image.width * image.height
-            if pixels <= MAX_PIXELS:
-                before_decoding(pixels)
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-                upright.format = image.format  # which says what its white is, and the copy does not have
-                return to_rgb(upright)
+        return _used(path, _differs_from_before)
+    except ValueError:
+        return False
+
+
+def _differs_from_before(image: Image.Image) -> bool:
+    deep = image.format is None or (grey_levels(image) not in (None, (0.0, 65535.0)) and image.format == "TIFF")
+    return deep or is_profiled(image) or _reduction(image.size) > 1
+
+
+def _used(path: Path, use: Callable[[Image.Image], T]) -> T:
+    try:
+        return use_picture(path, use)
+    except Refused as error:
+        raise ValueError(str(error)) from None
     except (FileNotFoundError, PermissionError) as error:
         raise ValueError(why_not_read(error)) from None
     except UnidentifiedImageError:
         if path.suffix.lower() == ".avif" and ".avif" not in Image.registered_extensions():
             raise ValueError("AVIF needs Pillow 11.3 or newer: run `python -m pip install -U pillow`") from None
         raise ValueError("it is not a picture that can be read") from None
-    except Image.DecompressionBombError:
-        raise ValueError(f"it has more than the {MAX_PIXELS:,} pixels allowed") from None
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ValueError(f"it is damaged: {error}") from error
-    raise ValueError(f"{image.width}x{image.height} pixels are more than the {MAX_PIXELS:,} allowed")
 
 
-def _known_formats() -> list[str]:
-    Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
+def size_in_file(image: Image.Image) -> tuple[int, int]:
+    """Return (width, height) of an opened picture as its file has it, upright."""
+    return image.info.get(_SIZE, image.size)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any Pillow mode to RGB; what is transparent becomes white."""
-    if image.mode.startswith("I") or image.mode == "F":  # 16 and 32 bit grey; Pillow's own conversion would clip
-        grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        grey = np.clip(grey / _white(image, float(grey.max(initial=0))), 0, 1)
-        image = Image.fromarray((grey * 255).round().astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+def _decode(before_decoding: Callable[[int], None], image: Image.Image) -> Image.Image:
+    size = image.size
+    before_decoding(size[0] * size[1])
+    if (factor := _reduction(size)) > 1:
+        image.draft(image.mode, (size[0] // factor, size[1] // factor))  # JPEG alone can, by powers of two
+    image.load()
+    turn = _TURNS.get(_orientation(image))
+    levels, factor = grey_levels(image), _reduction(image.size)
+    decoded = to_srgb(image, None) if factor == 1 and levels is None else _in_strips(image, factor, levels)
+    if turn is not None:
+        decoded = decoded.transpose(turn)
+    if _reduction(size) > 1:
+        decoded.info[_SIZE] = size[::-1] if turn in _SIDEWAYS else size
+    return decoded
 
 
-def _white(image: Image.Image, highest: float) -> float:
-    """Return the value that means white: known of 16 bit; of 32 bit and float the least usual one that none exceeds."""
-    if image.mode.startswith("I;16") or image.format == "PNG":
-        return 65535.0
-    usual = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-    return next((white for white in usual if highest <= white), highest)
+def _reduction(size: tuple[int, int]) -> int:
+    return math.ceil(math.sqrt(size[0] * size[1] / LARGE))
 
 
-def _register_heic() -> None:
-    """Teach Pillow HEIC, when the package for it is there."""
+def _in_strips(image: Image.Image, factor: int, levels: Levels | None) -> Image.Image:
+    """Return a picture as `to_srgb` does, at 1/factor of its size; no more than a strip of it is converted at once."""
+    width, height = image.size
+    rows = max(1, _STRIP // width // factor) * factor
+    strips = [
+        to_srgb(image.crop((0, top, width, min(top + rows, height))), levels).reduce(factor)
+        for top in range(0, height, rows)
+    ]
+    whole = Image.new(strips[0].mode, (strips[0].width, sum(strip.height for strip in strips)))
+    for number, strip in enumerate(strips):
+        whole.paste(strip, (0, number * (rows // factor)))
+    return whole
+
+
+def _orientation(image: Image.Image) -> object:
+    """Return what EXIF says of which side is up; None where that can't be read."""
     try:
-        import pillow_heif
-    except ImportError:
-        raise ValueError(
-            "HEIC needs the package pillow-heif: run `python -m pip install pillow-heif` with ComfyUI's Python"
-        ) from None
-    pillow_heif.register_heif_opener()
+        return image.getexif().get(_ORIENTATION)
+    except DAMAGED:
+        return None
 
 
 def content_id(image: Image.Image) -> str:

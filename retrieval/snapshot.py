@@ -46,12 +46,16 @@ log = logging.getLogger("style_pack.retrieval")
 
 @dataclass(frozen=True)
 class Place:
-    """A knowledge base's database, its folder, the engine chosen for it, and whether that runs apart: `open_index`."""
+    """A knowledge base's database, its folder, the engine chosen for it, and whether that runs apart: `open_index`.
+
+    searched: whether views have the engine to search with; without, they look at every vector.
+    """
 
     database: Database
     folder: Path
     choice: EngineChoice
     apart: bool = False
+    searched: bool = True
 
     def snapshot(self, number: int) -> Path:
         return self.folder / FOLDER / str(number)
@@ -70,6 +74,8 @@ def open_view(place: Place, meta: dict[str, Any]) -> View:
         return View()
     lost = np.array(meta["lost"], dtype=np.int64)
     try:
+        if not place.searched:
+            return View(Segment.open(place.snapshot(meta["snapshot"])), None, lost)
         with ThreadPoolExecutor(1) as pool:  # both read much, and leave Python's lock for it
             opening = pool.submit(Segment.open, place.snapshot(meta["snapshot"]))
             _check_engine(place.snapshot(meta["snapshot"]))

@@ -19,6 +19,7 @@ from .filters import labels, numbers
 from .index import SETTINGS, read_choice
 from .look import Look, with_another
 from .origin import Origin, pack_version, same_weights, to_origin
+from .reader import DECODING
 from .records import StyleRecord
 from .snapshot import Place, Progress, is_stale, leave_shared_engine, publish
 from .view import View
@@ -37,10 +38,13 @@ class StyleStore:
     One process at a time writes, inside `writing`, after at most `wait` seconds; any number read, and see what was
     committed at their next look. apart: run a vector engine that keeps other threads waiting in a process of its own.
     When somebody deletes, moves or replaces the folder, the next look is at what is there then. home: the folder of
-    its own pictures, for a draft.
+    its own pictures, for a draft. engine: False for who lists and looks up alone: no engine is started, and a search
+    looks at every vector.
     """
 
-    def __init__(self, folder: Path, wait: float = _WAIT, apart: bool = False, home: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, wait: float = _WAIT, apart: bool = False, home: Path | None = None, engine: bool = True
+    ) -> None:
         make_folder(folder)
         self.folder = folder
         self.name = folder.name
@@ -48,7 +52,7 @@ class StyleStore:
         self._wait = wait
         self._database = Database(folder / FILE, home)
         choice = read_choice(folder.parent / SETTINGS, folder.name)
-        self._place = Place(self._database, folder, choice, apart)
+        self._place = Place(self._database, folder, choice, apart, engine)
         self._writer = FileLock(folder / LOCK, thread_local=False)
         self._busy = threading.RLock()
         self._look = Look(self._place)
@@ -128,7 +132,7 @@ class StyleStore:
             self._database.insert(records, vectors)
             if not self.origin:
                 made = {"encoder": encoder, "dimension": vectors.shape[1], "pack": pack_version()}
-                self._database.set_meta(**made)
+                self._database.set_meta(**made, decoding=DECODING)
 
     def replace_metadata(self, records: Sequence[StyleRecord]) -> None:
         """Store what is new about pictures whose pixels, and so their vectors, are the same."""
@@ -193,6 +197,11 @@ class StyleStore:
         if origin and origin.background != background:
             with self._change():
                 self._database.set_meta(background=background)
+
+    def set_decoding(self) -> None:
+        """Note that all pictures here are as they are decoded now; this is no change of what is stored."""
+        with self.writing(), self._database.transaction():
+            self._database.set_meta(decoding=DECODING)
 
     def publish(self, on_progress: Progress = lambda done, total: None, wait: float | None = None) -> None:
         """Bring the index up to date when enough has changed. Searches are right without; this makes them fast.

@@ -12,6 +12,7 @@ import numpy as np
 from .calibration import measure_background
 from .encoder import StyleEncoder
 from .read_ahead import Reading, read, read_ahead
+from .reader import DECODING, is_decoded_anew
 from .records import IngestReport, SourceFile, StyleRecord
 from .store import StyleStore
 
@@ -67,8 +68,11 @@ class SyncRun:
 
         unseen: folders and files that could not be looked at.
         """
-        revision = self._store.revision
+        revision, origin = self._store.revision, self._store.origin
         unchanged = {file.path for file in files if self._stamps.get(file.path) == file.stamp}
+        decoded_anew = drop and origin is not None and origin.decoding != DECODING
+        if decoded_anew:
+            unchanged = {path for path in unchanged if not is_decoded_anew(Path(path))}
         changed = [file for file in files if file.path not in unchanged]
         with closing(self._readings(changed, self._known.keys() | self._owner.values())) as readings:
             for done, file in enumerate(files, 1):
@@ -80,6 +84,8 @@ class SyncRun:
         self._flush()
         if drop:
             self._drop_vanished({file.path for file in files}, unseen)
+        if decoded_anew and not unseen:
+            self._store.set_decoding()
         self._flush_described()
         origin = self._store.origin
         if origin and (origin.revision != revision or not origin.background):  # none after an interrupted run
@@ -92,12 +98,14 @@ class SyncRun:
             self._report.failed.append({"file": file.path, "reason": str(reading)})
             return
         id, owner = reading.id, self._owner.get(file.path)
+        described = (reading.caption, reading.tags, reading.licence)
+        if owner and self._stamps[file.path] == file.stamp and (before := self._record(owner)):
+            described = (before.caption, before.tags, before.licence)  # only the pixels are read in another way
         if owner and owner != id and self._detach(owner, file.path):
             self._store.remove([owner])
         known = self._record(id)
         others = {p: stamp for p, stamp in (known.files if known else {}).items() if p != file.path}
         files = {file.path: file.stamp, **others}
-        described = (reading.caption, reading.tags, reading.licence)
         record = StyleRecord(id, file.name, *described, reading.width, reading.height, files)
         self._owner[file.path], self._stamps[file.path] = id, file.stamp
         if id in self._batch:

@@ -5,6 +5,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -109,3 +110,17 @@ def test_without_a_connection_it_says_what_to_do(hub: Any, monkeypatch: pytest.M
         ConnectionError, match=r"openai/clip-vit-base-patch32 could not be downloaded .* or put its files"
     ):
         hub.download(hub.HUB["encoder"]["openai/clip-vit-base-patch32"])
+
+
+def test_those_who_ask_for_a_model_at_once_fetch_it_once(hub: Any) -> None:
+    model = hub.HUB["caption_encoder"][next(iter(hub.HUB["caption_encoder"]))]
+    together = threading.Barrier(4)
+
+    def ask() -> Path:
+        together.wait(60)
+        return hub.download(model)
+
+    with ThreadPoolExecutor(4) as pool:
+        [folder] = {asked.result() for asked in [pool.submit(ask) for _ in range(4)]}
+    assert (folder / "config.json").is_file()
+    assert Hub.asked.count("config.json") <= 2  # its head, and itself

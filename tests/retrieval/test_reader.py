@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fakes import paint
 from PIL import Image, PngImagePlugin
-from style_pack.retrieval import reader
+from style_pack.retrieval import picture_file
 from style_pack.retrieval.finder import SKIP_MARKER, find_pictures
 from style_pack.retrieval.reader import content_id, open_picture, read_description, why_not_read
 
@@ -212,7 +212,7 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paint(tmp_path / "large.png", "red", 64)
-    monkeypatch.setattr(reader, "MAX_PIXELS", 4095)
+    monkeypatch.setattr(picture_file, "MAX_PIXELS", 4095)
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda self: pytest.fail("it was decoded"))
     with pytest.raises(ValueError, match="64x64 pixels are more than the 4,095 allowed"):
         open_picture(tmp_path / "large.png")

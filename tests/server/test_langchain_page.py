@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from comfyui import ComfyServer
+from documented import documented_command
 from PIL import Image
 from places import ROOT
 from style_pack.command_line import main
@@ -18,20 +19,22 @@ PROMPT = "a house and a tree as a blueprint"
 
 
 @pytest.fixture
-def knowledge_base(comfy_server: ComfyServer) -> Path:
+def knowledge_base(served: ComfyServer) -> Path:
     """Two styles, in the server's own folder of knowledge bases, made by another process than the server's."""
-    root = comfy_server.base / "user" / "__style_rag"
+    root = served.base / "user" / "__style_rag"
     sources = [str(ROOT / "styles" / style) for style in ("blueprint", "noir")]
     assert main(["ingest", "chain", *sources, "--root", str(root)]) == 0
     return root / "chain"
 
 
 def test_the_chain_paints_in_the_style_that_its_retriever_found(
-    comfy_server: ComfyServer, knowledge_base: Path, tmp_path: Path
+    served: ComfyServer, knowledge_base: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "style_rag").symlink_to(ROOT)  # as pip installs it
     out = tmp_path / "picture.png"
-    command = [sys.executable, SCRIPT, SKETCH, PROMPT, out, comfy_server.base_url, knowledge_base]
+    values = {"SKETCH": SKETCH, "PROMPT": PROMPT, "OUT.png": out, "http://127.0.0.1:8188": served.base_url}
+    values |= {"ComfyUI/user/__style_rag/starter": knowledge_base}
+    command = [sys.executable, *documented_command(SCRIPT, values)]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     run = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from comfyui import ComfyServer
+from documented import documented_command
 from PIL import Image
 from places import CLIENTS, ROOT, venv_python
 
@@ -34,13 +34,6 @@ def on_bundled_models(path: Path) -> bool:
 
 
 WORKFLOWS = [path for path in sorted((ROOT / "workflows" / "api").glob("*.json")) if on_bundled_models(path)]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """ComfyUI as its user starts it. With --preview-method comfy-api-simplified takes previews for the pictures."""
-    with ComfyServer(tmp_path_factory.mktemp("plain base"), cpu=True) as server:
-        yield server
 
 
 def run_client(home: Path, *command: str | Path) -> str:
@@ -72,7 +65,10 @@ def run_comfy_cli(server: ComfyServer, home: Path, workflow: Path) -> dict[str, 
 
 
 def run_comfy_api_simplified(server: ComfyServer, home: Path, workflow: Path) -> bytes:
-    run_client(home, SCRIPT, workflow, home / "picture.png", server.base_url)
+    values = {"workflows/api/quickstart.json": workflow, "OUT.png": home / "picture.png"}
+    *command, prompt = documented_command(SCRIPT, values | {"http://127.0.0.1:8188": server.base_url})
+    assert prompt == "PROMPT"  # which may be left out
+    run_client(home, *command)
     return (home / "picture.png").read_bytes()
 
 
@@ -85,7 +81,8 @@ def pixels(png: bytes) -> np.ndarray:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
-def test_public_clients_get_the_picture_of_a_plain_post(server: ComfyServer, workflow: Path, tmp_path: Path) -> None:
+def test_public_clients_get_the_picture_of_a_plain_post(served: ComfyServer, workflow: Path, tmp_path: Path) -> None:
+    server = served
     api = json.loads(workflow.read_text(encoding="utf-8"))
     told = run_comfy_cli(server, tmp_path, workflow)
     assert set(told["executed_node_ids"]) <= set(api)
