@@ -21,15 +21,17 @@ const SKETCHES = FILES.map((file) => `${FOLDER}/${file}`); // nodes/sketches.py 
 
 // The page takes a picture that the list does not have for a missing one.
 export function offerSketches(definition) {
-  const spec = definition?.name === "LoadImage" && definition.input?.required?.image;
-  const list = spec && (Array.isArray(spec[0]) ? spec[0] : spec[1]?.options);
+  if (definition?.name !== "LoadImage") return;
+  const [type, options] = definition.input?.required?.image ?? [];
+  const list = Array.isArray(type) ? type : options?.options;
   list?.push(...SKETCHES.filter((sketch) => !list.includes(sketch)));
 }
 
 // Workflows that were saved with version 0.1.0 name the copy in ComfyUI's temp folder.
 export function renameSketch(node) {
-  const widget = node.type === "LoadImage" && node.widgets?.find((widget) => widget.name === "image");
-  const sketch = widget && String(widget.value).replace(/ \[temp\]$/, "");
+  if (node.type !== "LoadImage") return;
+  const widget = node.widgets?.find((widget) => widget.name === "image");
+  const sketch = String(widget?.value).replace(/ \[temp\]$/, "");
   if (!SKETCHES.includes(sketch) || widget.value === sketch) return;
   widget.value = sketch;
   widget.callback?.(sketch);
