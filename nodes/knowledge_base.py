@@ -1,9 +1,8 @@
 """StyleKnowledgeBase: opens a knowledge base and brings it up to date with its sources."""
 
-import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 import comfy.utils
@@ -14,14 +13,11 @@ from PIL import Image
 
 from ..retrieval.captions import encode_captions
 from ..retrieval.encoder import StyleEncoder
-from ..retrieval.finder import find_pictures
 from ..retrieval.ingest import UPDATES, ingest, keep_encodings
-from ..retrieval.origin import read_origin
 from ..retrieval.own_pictures import keep_picture
-from ..retrieval.records import SourceFile
 from ..retrieval.sentences import SentenceEncoder
 from ..retrieval.store import StyleStore
-from . import convert, hub, memory, paths
+from . import convert, freshness, hub, memory, paths
 from .requirements import RETRIEVAL, choose, require
 from .sockets import KnowledgeBase, StyleKB, StylePipelineSocket
 from .source_paths import check_sources, resolve_sources
@@ -130,15 +126,9 @@ class StyleKnowledgeBase(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(
-        cls, name: str | None = None, sources: str | None = None, update: str | None = None, **others: object
-    ) -> str:
-        """Change when a source's files do, so that pictures added on disk are taken in at the next run."""
-        if update == "open" or not sources:
-            origin = read_origin(paths.knowledge_base_folder(name)) if name else None
-            return str(origin)
-        stamps = [(file.path, file.stamp) for file in _list_sources(sources)]
-        return hashlib.sha256(repr((sources, stamps)).encode()).hexdigest()
+    def fingerprint_inputs(cls, **inputs: object) -> str:
+        """Change when a source's files do, and when anybody else has changed the knowledge base."""
+        return freshness.token(_widgets(inputs))
 
     @classmethod
     def execute(
@@ -171,6 +161,7 @@ class StyleKnowledgeBase(io.ComfyNode):
         if sentences is not None:
             bar = comfy.utils.ProgressBar(1)
             encode_captions(store, sentences, lambda done, total: bar.update_absolute(done, total))
+        freshness.settle(sources)
         return io.NodeOutput(
             KnowledgeBase(store, clip, sentences), json.dumps(asdict(report), ensure_ascii=False, indent=1)
         )
@@ -186,9 +177,10 @@ def _keep_encodings(store: StyleStore, pipeline: "StylePipeline") -> None:
     keep_encodings(store, pipeline.encoding_id, encode, lambda done, total: bar.update_absolute(done, total))
 
 
-def _list_sources(sources: str) -> list[SourceFile]:
-    """Return the files; what may be fetched is checked, and not fetched."""
-    return list(find_pictures(source for source in resolve_sources(sources) if not isinstance(source, str)))
+def _widgets(inputs: Mapping[str, object]) -> freshness.Widgets:
+    """Return those that are texts of their own. ComfyUI gives None for a linked one."""
+    known = {entry.name: inputs.get(entry.name) for entry in fields(freshness.Widgets)}
+    return freshness.Widgets(**{name: value for name, value in known.items() if isinstance(value, str)})
 
 
 def _open_encoder(name: str) -> StyleEncoder:

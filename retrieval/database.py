@@ -64,6 +64,12 @@ class Database:
     def meta(self) -> dict[str, Any]:
         return {name: json.loads(value) for name, value in self._read("SELECT name, value FROM meta")}
 
+    def state(self) -> str:
+        """Return the revision, and which style was stored last: together they tell one state from any other."""
+        return repr(
+            (self.meta().get("revision", 0), self._read("SELECT key, id FROM styles ORDER BY key DESC LIMIT 1"))
+        )
+
     def set_meta(self, **values: Any) -> None:
         rows = [(name, json.dumps(value)) for name, value in values.items()]
         self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)

@@ -62,6 +62,17 @@ def read_origin(folder: Path) -> Origin | None:
         return to_origin(database.meta())
 
 
+def read_state(folder: Path) -> str:
+    """Return what differs after each change that is committed to a knowledge base, without opening its index.
+
+    It also differs between a knowledge base and one that was put in its place; "" stands for none.
+    """
+    if not (folder / FILE).is_file():
+        return ""
+    with closing(Database(folder / FILE)) as database:
+        return database.state()
+
+
 @cache
 def pack_version() -> str:
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
