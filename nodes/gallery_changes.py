@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..retrieval.dismissed import dismiss, welcome
 from ..retrieval.reader import content_id, open_picture
 from ..retrieval.records import StyleRecord
 from . import paths
@@ -49,7 +50,8 @@ def add_pictures(
         known = store.records([id for id, _ in readable.values()])
         for number, (id, path) in readable.items():
             if id not in known:
-                keep_picture(store, open_picture(path), captions[number] if number < len(captions) else "", tags)
+                caption = captions[number] if number < len(captions) else ""
+                welcome(store, [str(keep_picture(store, open_picture(path), caption, tags))])
         ids = list(dict.fromkeys(id for id, _ in readable.values()))
         if len(known) < len(ids):
             ingest(store, model, [], "add")
@@ -85,6 +87,7 @@ def remove_style(name: str, id: str) -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True)
         note = {"record": asdict(record), "vector": store.vectors([id])[0].tolist(), "encoder": origin.encoder}
         _write(folder / _NOTE, json.dumps(note, ensure_ascii=False))
+        dismiss(store, record.files)
         store.remove([id])
         own = _own_files(store, record)
         for number, path in enumerate(own):
@@ -113,6 +116,7 @@ def restore_style(name: str, id: str) -> dict[str, Any]:
         for number, path in enumerate(_own_files(store, record)):
             path.parent.mkdir(parents=True, exist_ok=True)
             _move_pair(folder / f"{number}{path.suffix}", path)
+        welcome(store, record.files)
         if id not in store.records([id]):
             store.add([record], np.array([note["vector"]], dtype=np.float32), note["encoder"])
         shutil.rmtree(folder)

@@ -110,9 +110,15 @@ def ingest_by_command(graph: Graph) -> None:
     command(graph, "ingest", graph.name, str(more), "--update", "add", "--encoder", ENCODER)
 
 
+def remove_by_command(graph: Graph) -> None:
+    command(graph, "remove", graph.name, graph.ids()["two"])
+
+
 CHANGES: dict[Callable[[Graph], None], list[str]] = {
     edit: ["one", "zwei"],
     post: ["one", "three", "two"],
+    delete: ["one"],
+    remove_by_command: ["one"],
     put_file: ["four", "one", "two"],
     take_file: ["one"],
     change_sidecar: ["deux", "one"],
@@ -126,6 +132,22 @@ def test_a_change_is_seen_by_the_next_run_and_by_that_alone(graph: Graph, change
     captions, ran = graph.run()
     assert (sorted(captions), ran) == (CHANGES[change], {KB, SEARCH})
     assert graph.run() == (captions, set())
+
+
+def test_what_was_removed_stays_away_until_somebody_wants_it_back(graph: Graph) -> None:
+    two = graph.ids()["two"]
+    delete(graph)
+    put_file(graph)
+    assert sorted(graph.run()[0]) == ["four", "one"]
+    call(graph.server, "POST", f"{graph.name}/styles/{two}/restore")
+    assert sorted(graph.run()[0]) == ["four", "one", "two"]
+    assert graph.run()[1] == set()
+    delete(graph)
+    add(graph.server, graph.name, [2002], "two again")
+    assert sorted(graph.run()[0]) == ["four", "one", "two again"]
+    call(graph.server, "DELETE", f"{graph.name}/styles/{two}")
+    change_picture(graph)
+    assert sorted(graph.run()[0]) == ["four", "one", "two"]
 
 
 @pytest.mark.parametrize("linked", ["name", "sources"])
