@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import partial
 from typing import TYPE_CHECKING
 
 import comfy.utils
@@ -18,7 +19,7 @@ from ..retrieval.own_pictures import keep_picture
 from ..retrieval.sentences import SentenceEncoder
 from ..retrieval.store import StyleStore
 from . import convert, freshness, hub, memory, paths
-from .requirements import RETRIEVAL, choose, require
+from .requirements import RETRIEVAL, choose, find_mistakes, require
 from .sockets import KnowledgeBase, StyleKB, StylePipelineSocket
 from .source_paths import check_sources, resolve_sources
 
@@ -98,6 +99,29 @@ class StyleKnowledgeBase(io.ComfyNode):
         )
 
     @classmethod
+    def mistakes(
+        cls,
+        name: str | None = None,
+        sources: str | None = None,
+        encoder: str | None = None,
+        update: str | None = None,
+        caption_encoder: str | None = None,
+    ) -> dict[str, str]:
+        """Return input -> sentence of each widget that is wrong, in no time. None: linked."""
+        return find_mistakes(
+            {
+                "update": (update, lambda value: choose("update", value, UPDATES)),
+                "name": (name, paths.knowledge_base_folder),
+                "sources": (None if update == "open" else sources, check_sources),
+                "encoder": (encoder, partial(paths.find_model, "encoder")),
+                "caption_encoder": (
+                    None if caption_encoder == _NONE else caption_encoder,
+                    partial(paths.find_model, "caption_encoder"),
+                ),
+            }
+        )
+
+    @classmethod
     def validate_inputs(
         cls,
         name: str | None = None,
@@ -106,24 +130,8 @@ class StyleKnowledgeBase(io.ComfyNode):
         update: str | None = None,
         caption_encoder: str | None = None,
     ) -> bool | str:
-        """Check name, sources and encoders before anything runs, in no time: ComfyUI asks while others wait.
-
-        Linked inputs arrive as None.
-        """
-        try:
-            if update is not None:
-                choose("update", update, UPDATES)
-            if name is not None:
-                paths.knowledge_base_folder(name)
-            if sources is not None and update != "open":
-                check_sources(sources)
-            if encoder is not None:
-                paths.find_model("encoder", encoder)
-            if caption_encoder not in (None, _NONE):
-                paths.find_model("caption_encoder", caption_encoder)
-        except (ValueError, OSError) as error:
-            return str(error)
-        return True
+        """Check name, sources and encoders before anything runs: what came past `mistakes`, without HTTP."""
+        return next(iter(cls.mistakes(name, sources, encoder, update, caption_encoder).values()), True)
 
     @classmethod
     def fingerprint_inputs(cls, **inputs: object) -> str:
