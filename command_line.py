@@ -87,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument("--filter", default="", help="such as 'tag:ukiyo-e date:>=2024'; --filter=-tag:noir")
     search.add_argument("--image", type=Path, help="a picture whose look is wanted")
     add("list", run_list, _show_records, "List what is stored.").add_argument("--filter", default="")
-    remove = add("remove", run_remove, _lines_of, "Forget pictures; their files stay.")
+    remove = add("remove", run_remove, _lines_of, "Forget pictures; their files stay, and sync leaves them out.")
     remove.add_argument("ids", nargs="+", metavar="ID", help="as `list` shows them; the first letters will do")
     export = add("export", run_export, _lines_of, "Write it to one file, pictures and vectors included.")
     export.add_argument("file", type=Path, help="such as references.stylepack")
@@ -143,9 +143,10 @@ def run_list(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def run_remove(options: argparse.Namespace) -> dict[str, Any]:
+    from .retrieval.dismissed import remove_by_hand
+
     store = _open_store(options)
-    chosen = [_find_id(store, start) for start in options.ids]
-    store.remove(chosen)
+    remove_by_hand(store, chosen := [_find_id(store, start) for start in options.ids])
     return {"removed": len(chosen), "total": len(store)}
 
 

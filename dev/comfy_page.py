@@ -8,10 +8,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
-from front_end import chosen_version
+from front_end import chosen_version, static_folder
 from places import find_chromium
-from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, Route, sync_playwright
 
 READY_MS = 60_000
 RUN_MS = 180_000
@@ -49,16 +50,36 @@ class PageError:
 
 @dataclass
 class ComfyPage:
-    """A page that collects every error from the moment it is made."""
+    """A page that collects every error from the moment it is made.
+
+    version: of the front end, "" for the one that ComfyUI pins; another than the server's own is put in its place.
+    """
 
     page: Page
     base_url: str
+    version: str = field(default_factory=chosen_version)
     errors: list[PageError] = field(default_factory=list)
     errors_at_start: int = 0
 
     def __post_init__(self) -> None:
         self.page.on("console", self._note_console)
         self.page.on("pageerror", self._note_exception)
+        if self.version != chosen_version():
+            self._replace_front_end()
+
+    def _replace_front_end(self) -> None:
+        root = static_folder(self.version)
+
+        def answer(route: Route) -> None:
+            file = root / (urlsplit(route.request.url).path.lstrip("/") or "index.html")
+            if file.is_file():
+                route.fulfill(path=file)
+            else:
+                route.continue_()
+
+        self.page.route(lambda url: not urlsplit(url).path.startswith(("/api/", "/extensions/")), answer)
+        with contextlib.suppress(Error):  # unknown to a Chromium that lets such a page talk to this machine anyway
+            self.page.context.grant_permissions(["local-network-access"])
 
     def _note_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -83,7 +104,7 @@ class ComfyPage:
         """
         of_packs = [error for error in self.errors[: self.errors_at_start] if "/extensions/" in error.text + error.url]
         later = [error for error in self.errors[self.errors_at_start :] if "https://api.comfy.org/" not in error.text]
-        if chosen_version():  # a page that is newer than its server asks for routes that are not there
+        if self.version:  # a page that is newer than its server asks for routes that are not there
             later = [error for error in later if "/extensions/" in error.text + error.url or "/style_rag/" in error.url]
         return of_packs + later
 
@@ -128,6 +149,11 @@ class ComfyPage:
         """Types of nodes that the editor marks as broken or does not know."""
         is_red = "node.has_errors || !LiteGraph.registered_node_types[node.type]"
         return self.page.evaluate(f"app.graph.nodes.filter(node => {is_red}).map(node => node.type)")
+
+    def warnings(self) -> list[str]:
+        """What the page says of a workflow by itself: in a dialog, or laid over the canvas."""
+        said = self.page.get_by_role("dialog").or_(self.page.get_by_test_id("error-overlay"))
+        return said.all_inner_texts()
 
     def cut_nodes(self) -> list[str]:
         """Types of nodes that are smaller than their widgets and sockets need."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import sys
+import shutil
 from pathlib import Path
 
-from places import WORK, comfyui_path
+from places import WORK, comfyui_path, venv_python
 from progress import run_step
 
 PACKAGE = "comfyui-frontend-package"
 KNOWN = WORK / "front_ends"
+OTHERS = ("1.43.18", "1.49.6", "1.55.18", "1.58.1")
+"""Versions of the last half year, the newest last, on which the tests open every bundled workflow."""
 
 
 def chosen_version() -> str:
@@ -29,17 +31,28 @@ def pinned_version() -> str:
 
 
 def front_end_arguments() -> list[str]:
-    """What makes ComfyUI serve the chosen version. It is fetched once, apart from .venv, which keeps the pinned one."""
+    """What makes ComfyUI serve the chosen version."""
     version = chosen_version()
-    if not version:
-        return []
-    root = KNOWN / version / "comfyui_frontend_package" / "static"
-    if not (root / "index.html").is_file():
-        fetch(version, KNOWN / version)
-    return ["--front-end-root", str(root)]
+    return ["--front-end-root", str(static_folder(version))] if version else []
 
 
-def fetch(version: str, folder: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--progress-bar=off"]
-    command = [*pip, "--no-deps", "--upgrade", "--target", folder, f"{PACKAGE}=={version}"]
-    run_step(f"Fetching {PACKAGE} {version} (30 MB)", command, WORK / "setup.log")
+def static_folder(version: str) -> Path:
+    """The files of a version. It is fetched once, apart from .venv, which keeps the pinned one."""
+    folder = KNOWN / version
+    if not folder.is_dir():
+        partial = KNOWN / f"{version}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        pip = [venv_python(), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--progress-bar=off"]
+        command = [*pip, "--no-deps", "--target", partial, f"{PACKAGE}=={version}"]
+        run_step(f"Fetching {PACKAGE} {version} (30 MB)", command, WORK / "setup.log")
+        partial.rename(folder)
+    return folder / "comfyui_frontend_package" / "static"
+
+
+def front_ends_are_there() -> bool:
+    return all((KNOWN / version).is_dir() for version in OTHERS)
+
+
+def provide_front_ends() -> None:
+    for version in OTHERS:
+        static_folder(version)

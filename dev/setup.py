@@ -20,6 +20,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from front_end import front_ends_are_there, provide_front_ends
 from places import COMFYUI_VERSION, ROOT, VENV, WORK, comfyui_path, venv_python
 from programs_for_tests import clients_are_there, provide_chromium, provide_clients
 from progress import StepFailed, run_step, say
@@ -67,9 +68,10 @@ def main(arguments: list[str]) -> int:
                     set_up(level)
         if level == "dev":
             provide_chromium(LOG)
-            if not clients_are_there():
+            if not (clients_are_there() and front_ends_are_there()):
                 with only_one_setup():
                     provide_clients(LOG)
+                    provide_front_ends()
     except StepFailed as error:
         return fail(str(error))
     except KeyboardInterrupt:

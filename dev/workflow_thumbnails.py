@@ -76,7 +76,7 @@ def shown_by(server: ComfyServer, entry: Json, class_type: str) -> Picture:
 def sketch_of(entry: Json) -> Picture:
     """The bundled sketch that a workflow begins with."""
     name = graph_of(entry)[next(find_nodes(entry, "LoadImage"))]["inputs"]["image"]
-    return Image.open(SKETCHES / name.removeprefix("style_rag/").removesuffix(" [temp]"))
+    return Image.open(SKETCHES / name.removeprefix("style_rag/"))
 
 
 def cut_strip(strip: Picture, count: int) -> list[Picture]:

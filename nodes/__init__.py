@@ -2,7 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import paths, provenance, routes
+from . import mistakes, paths, provenance, routes, sketches
 from .canny import CannyFromSketch
 from .knowledge_base import StyleKnowledgeBase
 from .lora import LoadStyleLoRA
@@ -35,7 +35,8 @@ class StyleRagExtension(ComfyExtension):
 def load() -> StyleRagExtension:
     """Make the pack's model folder, its sketches, its HTTP routes and what it adds to a prompt known to ComfyUI."""
     paths.register_ipadapter_folder()
-    paths.offer_sketches()
+    sketches.register()
+    mistakes.register(NODES)
     routes.register()
     provenance.register()
     return StyleRagExtension()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..retrieval.dismissed import dismiss, welcome
 from ..retrieval.durable import Writes, make_folder, sync_folders, write_durably
 from ..retrieval.own_paths import kept_as, moved_back
 from ..retrieval.reader import content_id, open_picture
@@ -87,6 +88,7 @@ def remove_style(name: str, id: str) -> dict[str, Any]:
         kept = asdict(record) | {"files": kept_as(store.folder, record.files)}
         note = {"record": kept, "vector": store.vectors([id])[0].tolist(), "encoder": origin.encoder}
         write_durably(folder / _NOTE, json.dumps(note, ensure_ascii=False).encode())
+        dismiss(store, record.files)
         store.remove([id])
         own = _own_files(store, record)
         for number, path in enumerate(own):
@@ -117,6 +119,7 @@ def restore_style(name: str, id: str) -> dict[str, Any]:
             make_folder(path.parent)
             _move_pair(folder / f"{number}{path.suffix}", path)
         sync_folders([*(path.parent for path in own), folder])
+        welcome(store, record.files)
         if id not in store.records([id]):
             store.add([record], np.array([note["vector"]], dtype=np.float32), note["encoder"])
         shutil.rmtree(folder)
@@ -181,8 +184,8 @@ def _keep(store: "StyleStore", pictures: Mapping[Path, tuple[str, Sequence[str]]
     from ..retrieval.own_pictures import keep_picture
 
     with Writes() as writes:
-        for path, (caption, tags) in pictures.items():
-            keep_picture(store, open_picture(path), caption, tags, writes)
+        kept = [keep_picture(store, open_picture(path), *words, writes) for path, words in pictures.items()]
+    welcome(store, map(str, kept))
 
 
 def _own_files(store: "StyleStore", record: StyleRecord) -> list[Path]:

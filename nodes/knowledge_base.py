@@ -1,9 +1,9 @@
 """StyleKnowledgeBase: opens a knowledge base and brings it up to date with its sources."""
 
-import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from functools import partial
 from typing import TYPE_CHECKING
 
 import comfy.utils
@@ -15,15 +15,12 @@ from PIL import Image
 from ..retrieval.captions import encode_captions
 from ..retrieval.durable import Writes
 from ..retrieval.encoder import StyleEncoder
-from ..retrieval.finder import find_pictures
 from ..retrieval.ingest import UPDATES, ingest, keep_encodings
-from ..retrieval.origin import read_origin
 from ..retrieval.own_pictures import keep_picture
-from ..retrieval.records import SourceFile
 from ..retrieval.sentences import SentenceEncoder
 from ..retrieval.store import StyleStore
-from . import convert, hub, memory, paths
-from .requirements import RETRIEVAL, choose, require
+from . import convert, freshness, hub, memory, paths
+from .requirements import RETRIEVAL, choose, find_mistakes, require
 from .sockets import KnowledgeBase, StyleKB, StylePipelineSocket
 from .source_paths import check_sources, resolve_sources
 
@@ -103,6 +100,29 @@ class StyleKnowledgeBase(io.ComfyNode):
         )
 
     @classmethod
+    def mistakes(
+        cls,
+        name: str | None = None,
+        sources: str | None = None,
+        encoder: str | None = None,
+        update: str | None = None,
+        caption_encoder: str | None = None,
+    ) -> dict[str, str]:
+        """Return input -> sentence of each widget that is wrong, in no time. None: linked."""
+        return find_mistakes(
+            {
+                "update": (update, lambda value: choose("update", value, UPDATES)),
+                "name": (name, paths.knowledge_base_folder),
+                "sources": (None if update == "open" else sources, check_sources),
+                "encoder": (encoder, partial(paths.find_model, "encoder")),
+                "caption_encoder": (
+                    None if caption_encoder == _NONE else caption_encoder,
+                    partial(paths.find_model, "caption_encoder"),
+                ),
+            }
+        )
+
+    @classmethod
     def validate_inputs(
         cls,
         name: str | None = None,
@@ -111,35 +131,13 @@ class StyleKnowledgeBase(io.ComfyNode):
         update: str | None = None,
         caption_encoder: str | None = None,
     ) -> bool | str:
-        """Check name, sources and encoders before anything runs, in no time: ComfyUI asks while others wait.
-
-        Linked inputs arrive as None.
-        """
-        try:
-            if update is not None:
-                choose("update", update, UPDATES)
-            if name is not None:
-                paths.knowledge_base_folder(name)
-            if sources is not None and update != "open":
-                check_sources(sources)
-            if encoder is not None:
-                paths.find_model("encoder", encoder)
-            if caption_encoder not in (None, _NONE):
-                paths.find_model("caption_encoder", caption_encoder)
-        except (ValueError, OSError) as error:
-            return str(error)
-        return True
+        """Check name, sources and encoders before anything runs: what came past `mistakes`, without HTTP."""
+        return next(iter(cls.mistakes(name, sources, encoder, update, caption_encoder).values()), True)
 
     @classmethod
-    def fingerprint_inputs(
-        cls, name: str | None = None, sources: str | None = None, update: str | None = None, **others: object
-    ) -> str:
-        """Change when a source's files do, so that pictures added on disk are taken in at the next run."""
-        if update == "open" or not sources:
-            origin = read_origin(paths.knowledge_base_folder(name)) if name else None
-            return str(origin)
-        stamps = [(file.path, file.stamp) for file in _list_sources(sources)]
-        return hashlib.sha256(repr((sources, stamps)).encode()).hexdigest()
+    def fingerprint_inputs(cls, **inputs: object) -> str:
+        """Change when a source's files do, and when anybody else has changed the knowledge base."""
+        return freshness.token(_widgets(inputs))
 
     @classmethod
     def execute(
@@ -173,6 +171,7 @@ class StyleKnowledgeBase(io.ComfyNode):
         if sentences is not None:
             bar = comfy.utils.ProgressBar(1)
             encode_captions(store, sentences, lambda done, total: bar.update_absolute(done, total))
+        freshness.settle(sources)
         return io.NodeOutput(
             KnowledgeBase(store, clip, sentences), json.dumps(asdict(report), ensure_ascii=False, indent=1)
         )
@@ -188,9 +187,10 @@ def _keep_encodings(store: StyleStore, pipeline: "StylePipeline") -> None:
     keep_encodings(store, pipeline.encoding_id, encode, lambda done, total: bar.update_absolute(done, total))
 
 
-def _list_sources(sources: str) -> list[SourceFile]:
-    """Return the files; what may be fetched is checked, and not fetched."""
-    return list(find_pictures(source for source in resolve_sources(sources) if not isinstance(source, str)))
+def _widgets(inputs: Mapping[str, object]) -> freshness.Widgets:
+    """Return those that are texts of their own. ComfyUI gives None for a linked one."""
+    known = {entry.name: inputs.get(entry.name) for entry in fields(freshness.Widgets)}
+    return freshness.Widgets(**{name: value for name, value in known.items() if isinstance(value, str)})
 
 
 def _open_encoder(name: str) -> StyleEncoder:

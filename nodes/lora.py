@@ -9,7 +9,7 @@ from ..generation.files import expect_lora
 from ..generation.turbo import is_distilled
 from ..model_files import identify
 from . import paths
-from .requirements import GENERATION, require
+from .requirements import GENERATION, find_mistakes, require
 from .sockets import StylePipelineSocket
 
 
@@ -46,14 +46,14 @@ class LoadStyleLoRA(io.ComfyNode):
         )
 
     @classmethod
+    def mistakes(cls, lora: str | None = None) -> dict[str, str]:
+        """Return input -> sentence unless the file's header says that it is a LoRA for SD 1.5. None: linked."""
+        return find_mistakes({"lora": (lora, lambda value: expect_lora(identify(_find(value))))})
+
+    @classmethod
     def validate_inputs(cls, lora: str | None = None) -> bool | str:
-        """Check by its header that the file is a LoRA for SD 1.5. A linked input arrives as None."""
-        try:
-            if lora is not None:
-                expect_lora(identify(_find(lora)))
-        except (ValueError, OSError) as error:
-            return str(error)
-        return True
+        """Check the file before anything runs: what came past `mistakes`, without HTTP."""
+        return next(iter(cls.mistakes(lora).values()), True)
 
     @classmethod
     def fingerprint_inputs(cls, lora: str | None = None, **others: object) -> int | None:

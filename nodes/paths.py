@@ -1,7 +1,6 @@
 """Where things are in ComfyUI's folders: the models that each COMBO lists, knowledge bases, embeddings."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,13 +47,6 @@ def register_ipadapter_folder() -> None:
     known = folder_paths.folder_names_and_paths
     folders = known["ipadapter"][0] if "ipadapter" in known else [os.path.join(folder_paths.models_dir, "ipadapter")]
     known["ipadapter"] = (folders, folder_paths.supported_pt_extensions)
-
-
-def offer_sketches() -> None:
-    """Copy the bundled sketches into temp, where LoadImage finds them as `style_rag/NAME [temp]`."""
-    if SKETCHES.is_dir():
-        target = Path(folder_paths.get_temp_directory()) / "style_rag"
-        shutil.copytree(SKETCHES, target, ignore=shutil.ignore_patterns(".*", "*.json"), dirs_exist_ok=True)
 
 
 def model_options(part: str) -> list[str]:

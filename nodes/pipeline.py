@@ -1,6 +1,6 @@
 """LoadStylePipeline: weights to a ready pipeline."""
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import comfy.model_management as mm
@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..generation.files import PipelineFiles, check_files
 from . import hub, memory, paths
-from .requirements import GENERATION, choose, require
+from .requirements import GENERATION, choose, find_mistakes, require
 from .sockets import StylePipelineSocket
 
 PRECISIONS = ("auto", "fp16", "bf16", "fp32", "int8")
@@ -50,19 +50,34 @@ class LoadStylePipeline(io.ComfyNode):
         )
 
     @classmethod
+    def mistakes(
+        cls,
+        base_model: str | None = None,
+        controlnet: str | None = None,
+        ip_adapter: str | None = None,
+        precision: str | None = None,
+    ) -> dict[str, str]:
+        """Return input -> sentence of each widget that is wrong, from the files' headers alone. None: linked."""
+        chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
+        found = find_mistakes(
+            {part: (name, partial(paths.find_model, part)) for part, name in chosen.items()}
+            | {"precision": (precision, lambda value: choose("precision", value, PRECISIONS))}
+        )
+        here = {part: paths.find_model(part, name) for part, name in chosen.items() if name and part not in found}
+        files = {part: path for part, path in here.items() if path is not None}
+        try:
+            if len(files) == len(_PARTS):
+                _check(files)
+        except (ValueError, OSError) as error:
+            found[_part_of(str(error), files)] = str(error)
+        return found
+
+    @classmethod
     def validate_inputs(
         cls, base_model: str | None = None, controlnet: str | None = None, ip_adapter: str | None = None
     ) -> bool | str:
-        """Check that the files exist and belong together, from their headers alone. Linked inputs arrive as None."""
-        chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
-        try:
-            found = {part: paths.find_model(part, name) for part, name in chosen.items() if name is not None}
-            here = {part: path for part, path in found.items() if path is not None}
-            if len(here) == len(_PARTS):
-                _check(here)
-        except (ValueError, OSError) as error:
-            return str(error)
-        return True
+        """Check that the files exist and belong together: what came past `mistakes`, without HTTP."""
+        return next(iter(cls.mistakes(base_model, controlnet, ip_adapter).values()), True)
 
     @classmethod
     def fingerprint_inputs(cls, **names: str | None) -> str:
@@ -106,6 +121,12 @@ def _fetch(part: str, name: str) -> Path:
     if part == "ip_adapter":
         hub.download(hub.IMAGE_ENCODER)
     return hub.download(hub.HUB[part][name])
+
+
+def _part_of(sentence: str, files: dict[str, Path]) -> str:
+    """Return which of the parts a sentence blames: it begins with the part, or with its file."""
+    blamed = (part for part, path in files.items() if sentence.startswith((part, path.name)))
+    return next(blamed, next((part for part, path in files.items() if path.name in sentence), _PARTS[0]))
 
 
 def _check(found: dict[str, Path]) -> PipelineFiles:

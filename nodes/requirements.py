@@ -1,7 +1,7 @@
 """What a node needs before it works: packages that may be missing, and choices that ComfyUI did not check."""
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,3 +52,18 @@ def choose(name: str, value: str, choices: Iterable[str]) -> None:
     """Raise ValueError unless a COMBO's value is one of its choices: ComfyUI 0.3.75 lets any through."""
     if value not in choices:
         raise ValueError(f"{name} '{value}' does not exist: choose one of {', '.join(choices)}.")
+
+
+def find_mistakes(widgets: Mapping[str, tuple[str | None, Callable[[str], object]]]) -> dict[str, str]:
+    """Return input -> sentence of each widget that is wrong.
+
+    widgets: input -> its value, None where it is linked or does not count, and what raises ValueError or OSError.
+    """
+    found = {}
+    for name, (value, check) in widgets.items():
+        try:
+            if value is not None:
+                check(value)
+        except (ValueError, OSError) as error:
+            found[name] = str(error)
+    return found

@@ -14,7 +14,7 @@ from ..retrieval.reader import content_id, open_picture
 from ..retrieval.records import StyleMatch
 from ..retrieval.search import STRATEGIES, StyleQuery, search
 from . import contact_sheet, convert
-from .requirements import RETRIEVAL, require
+from .requirements import RETRIEVAL, choose, find_mistakes, require
 from .sockets import KnowledgeBase, StyleKB, StyleReferences, StyleReferencesSocket
 
 
@@ -97,13 +97,22 @@ class RetrieveStyle(io.ComfyNode):
         )
 
     @classmethod
+    def mistakes(
+        cls, prompt: str | None = None, filter: str | None = None, strategy: str | None = None
+    ) -> dict[str, str]:
+        """Return input -> sentence of each widget that is wrong, as words alone decide it. None: linked."""
+        return find_mistakes(
+            {
+                "prompt": (prompt, lambda value: check_prompt(value, "prompt")),
+                "filter": (filter, parse_filter),
+                "strategy": (strategy, lambda value: choose("strategy", value, STRATEGIES)),
+            }
+        )
+
+    @classmethod
     def validate_inputs(cls, prompt: str | None = None, filter: str | None = None) -> bool | str:
-        """Check what words alone decide, before anything runs. Linked inputs arrive as None."""
-        try:
-            _check_words(prompt or "", filter or "")
-        except ValueError as error:
-            return str(error)
-        return True
+        """Check what words alone decide, before anything runs: what came past `mistakes`, without HTTP."""
+        return next(iter(cls.mistakes(prompt, filter).values()), True)
 
     @classmethod
     def execute(
@@ -120,7 +129,8 @@ class RetrieveStyle(io.ComfyNode):
         pinned: str = "",
     ) -> io.NodeOutput:
         require(RETRIEVAL)
-        _check_words(prompt, filter)
+        check_prompt(prompt, "prompt")
+        parse_filter(filter)
         image = None if query_image is None else convert.image_to_pil(query_image, "query_image")[0]
         pins = tuple(line.strip() for line in pinned.splitlines() if line.strip())
         query = StyleQuery(prompt, strategy, top_k, min_score, diversity, filter, image, avoid, pins)
@@ -161,8 +171,3 @@ def _open(match: StyleMatch) -> Image.Image:
 def _stamp(file: Path) -> list[int]:
     found = file.stat()
     return [found.st_size, found.st_mtime_ns]
-
-
-def _check_words(prompt: str, filter: str) -> None:
-    check_prompt(prompt, "prompt")
-    parse_filter(filter)

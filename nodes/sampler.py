@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 
 import comfy.latent_formats
@@ -18,7 +19,7 @@ from ..generation.settings import MAX_CLIP_SKIP, MAX_SEED, SPEEDS, STYLE_MODES, 
 from ..retrieval.reader import content_id
 from . import convert, provenance
 from .lora import with_distilled_lora
-from .requirements import GENERATION, require
+from .requirements import GENERATION, find_mistakes, require
 from .sampler_inputs import read_inputs
 from .sockets import StylePipelineSocket, StyleReferencesSocket
 from .style_inputs import describe_references, known_encodings, style_inputs
@@ -152,14 +153,15 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
         )
 
     @classmethod
+    def mistakes(cls, prompt: str | None = None, negative_prompt: str | None = None) -> dict[str, str]:
+        """Return input -> sentence of each prompt that is wrong. None: linked."""
+        given = {"prompt": prompt, "negative_prompt": negative_prompt}
+        return find_mistakes({name: (text, partial(check_prompt, name=name)) for name, text in given.items()})
+
+    @classmethod
     def validate_inputs(cls, prompt: str | None = None, negative_prompt: str | None = None) -> bool | str:
-        """Check the prompts' length before anything runs. Linked inputs arrive as None."""
-        try:
-            check_prompt(prompt or "", "prompt")
-            check_prompt(negative_prompt or "", "negative_prompt")
-        except ValueError as error:
-            return str(error)
-        return True
+        """Check the prompts before anything runs: what came past `mistakes`, without HTTP."""
+        return next(iter(cls.mistakes(prompt, negative_prompt).values()), True)
 
     @classmethod
     def check_lazy_status(cls, pipeline: object = None, **widgets) -> list[str]:

@@ -12,7 +12,7 @@ from ..generation.edge_score import score_edges
 from ..generation.settings import check_prompt
 from ..retrieval.calibration import score
 from . import convert
-from .requirements import OPENCV, RETRIEVAL, require
+from .requirements import OPENCV, RETRIEVAL, find_mistakes, require
 from .sockets import KnowledgeBase, StyleKB, StyleReferences, StyleReferencesSocket
 
 
@@ -49,13 +49,14 @@ class ScoreStyledImage(io.ComfyNode):
         )
 
     @classmethod
+    def mistakes(cls, prompt: str | None = None) -> dict[str, str]:
+        """Return input -> sentence when the prompt is wrong. None: linked."""
+        return find_mistakes({"prompt": (prompt, lambda value: check_prompt(value, "prompt"))})
+
+    @classmethod
     def validate_inputs(cls, prompt: str | None = None) -> bool | str:
-        """Check the prompt before anything runs. A linked one arrives as None."""
-        try:
-            check_prompt(prompt or "", "prompt")
-        except ValueError as error:
-            return str(error)
-        return True
+        """Check the prompt before anything runs: what came past `mistakes`, without HTTP."""
+        return next(iter(cls.mistakes(prompt).values()), True)
 
     @classmethod
     def execute(

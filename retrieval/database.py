@@ -52,6 +52,11 @@ class Database(DatabaseFile):
     def meta(self) -> dict[str, Any]:
         return {name: json.loads(value) for name, value in self._read("SELECT name, value FROM meta")}
 
+    def state(self) -> str:
+        """Return what tells one state from any other: the revision, and the name of the last change."""
+        meta = self.meta()
+        return repr((meta.get("revision", 0), meta.get("changes", [])[-1:]))
+
     def set_meta(self, **values: Any) -> None:
         rows = [(name, json.dumps(value)) for name, value in values.items()]
         self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from . import stylepack
+from .dismissed import without_dismissed
 from .duplicates import near_duplicates
 from .encoder import StyleEncoder
 from .fetch import LIST_SUFFIX, check_url, is_url, read_url_list
@@ -104,6 +105,8 @@ def _update(
     report.failed += [{"file": to_unicode(str(path)), "reason": why_not_read(error)} for path, error in skipped.items()]
     dropped = set() if update == "add" else no_longer_named(store, files, fetched)
     files = [file for file in files if file not in dropped]
+    if update != "rebuild":
+        files = without_dismissed(store, files)
     if not files:
         _require_pictures(report, 0)
     if update == "rebuild":

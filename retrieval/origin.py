@@ -62,6 +62,16 @@ def read_origin(folder: Path) -> Origin | None:
     return to_origin(Database(folder / FILE).meta())
 
 
+def read_state(folder: Path) -> str:
+    """Return what differs after each change that is committed to a knowledge base, without opening its index.
+
+    It also differs between a knowledge base and one that was put in its place; "" stands for none.
+    """
+    if not (folder / FILE).is_file():
+        return ""
+    return Database(folder / FILE).state()
+
+
 @cache
 def pack_version() -> str:
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")

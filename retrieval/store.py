@@ -149,6 +149,15 @@ class StyleStore:
             self._database.remove(ids)
         self.encodings.forget(ids)
 
+    @property
+    def dismissed(self) -> dict[str, list[int]]:
+        """What was removed by hand and is left out of what comes: file -> stamp."""
+        return self._database.meta().get("dismissed", {})
+
+    def set_dismissed(self, dismissed: dict[str, list[int]]) -> None:
+        with self._change():
+            self._database.set_meta(dismissed=dismissed)
+
     def draft(self, identity: str) -> StyleStore:
         """Open the knowledge base that is to replace this one: what a rebuild with these weights has left, or empty."""
         draft = StyleStore(self.folder / _DRAFT, home=self.folder)

@@ -60,6 +60,7 @@ FOLDER_OF = {
 }
 """Which folder of ComfyUI's models a widget looks into."""
 
+BUNDLED = {path.name for path in (ROOT / "styles" / "sketches").iterdir() if path.suffix in (".png", ".jpg")}
 Json = dict[str, Any]
 
 
@@ -159,6 +160,13 @@ class TestWorkflow:
             assert "\\" not in text
             assert not re.match(r"/|~|[A-Za-z]:|file:", text)
 
+    def test_its_sketches_are_the_bundled_ones(self, name: str):
+        images = [
+            node["inputs"]["image"] for node in read(f"api/{name}.json").values() if node["class_type"] == "LoadImage"
+        ]
+        assert images
+        assert {image.partition("style_rag/")[2] for image in images} <= BUNDLED
+
     def test_it_keeps_nothing_that_changes_from_export_to_export(self, name: str):
         assert read(f"{name}.json")["extra"] == {}
 
@@ -173,6 +181,11 @@ class TestWorkflow:
         path = WORKFLOWS / f"{name}.jpg"
         assert Image.open(path).size == (640, 400)
         assert path.stat().st_size <= 80_000
+
+
+def test_the_page_lists_the_bundled_sketches():
+    script = (ROOT / "web" / "js" / "sketches.js").read_text(encoding="utf-8")
+    assert sorted(re.findall(r'^  "(.+\.\w+)",$', script, re.MULTILINE)) == sorted(BUNDLED)
 
 
 def test_the_image_encoder_of_the_ip_adapter_is_offered_though_no_widget_names_it():

@@ -29,9 +29,7 @@ def sketch_sizes(api: dict[str, Any]) -> dict[str, list[int]]:
     """Width and height of the bundled sketch that each Load Image names; every workflow begins with one."""
     files = {id: node["inputs"]["image"] for id, node in api.items() if node["class_type"] == "LoadImage"}
     assert files
-    sketches = {
-        id: ROOT / "styles" / "sketches" / Path(file.removesuffix(" [temp]")).name for id, file in files.items()
-    }
+    sketches = {id: ROOT / "styles" / "sketches" / Path(file).name for id, file in files.items()}
     return {id: list(Image.open(sketch).size) for id, sketch in sketches.items()}
 
 

@@ -218,7 +218,7 @@ export class Gallery {
       await this.refresh();
       this.grid.goTo(place);
       const undo = element("button", { textContent: t("Undo"), onclick: () => this.restore(name, style) });
-      const where = stays ? t("Its file stays in its folder, and the next sync brings it back.") : "";
+      const where = stays ? t("Its file stays in its folder; sync leaves it out until it changes.") : "";
       this.say(`${t("Removed “{style}”.", { style: style.caption || style.name })} ${where} `, undo);
     });
   }

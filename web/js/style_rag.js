@@ -5,6 +5,7 @@ import { Gallery, chosenName } from "./gallery.js";
 import { addToGraph, dropStyle, middleOfCanvas, pictureOf, pin } from "./graph.js";
 import { STYLE_TYPE } from "./grid.js";
 import * as requests from "./requests.js";
+import { offerSketches, renameSketch } from "./sketches.js";
 import { loadWords, t } from "./words.js";
 
 const FIRST = "my styles"; // the knowledge base that a result is saved to when none was ever opened
@@ -66,6 +67,9 @@ function takeDrops() {
 app.registerExtension({
   name: "StyleRag.Gallery",
   init: loadWords, // before the nodes are registered
+  beforeRegisterNodeDef: (_, definition) => offerSketches(definition),
+  refreshComboInNodes: (definitions) => offerSketches(definitions.LoadImage),
+  loadedGraphNode: renameSketch,
   setup() {
     const sheet = new URL("./style_rag.css", import.meta.url).href;
     document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: sheet }));
