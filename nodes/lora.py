@@ -9,6 +9,7 @@ from ..generation.files import expect_lora
 from ..generation.turbo import is_distilled
 from ..model_files import identify
 from . import paths
+from .model_folders import identified_in_time, version
 from .requirements import GENERATION, require
 from .sockets import StylePipelineSocket
 
@@ -50,15 +51,15 @@ class LoadStyleLoRA(io.ComfyNode):
         """Check by its header that the file is a LoRA for SD 1.5. A linked input arrives as None."""
         try:
             if lora is not None:
-                expect_lora(identify(_find(lora)))
+                expect_lora(identified_in_time(_find(lora)))
         except (ValueError, OSError) as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, lora: str | None = None, **others: object) -> int | None:
+    def fingerprint_inputs(cls, lora: str | None = None, **others: object) -> str | None:
         """A file that was replaced under its old name is loaded again."""
-        return _find(lora).stat().st_mtime_ns if lora else None
+        return str(version(_find(lora))) if lora else None
 
     @classmethod
     def execute(cls, pipeline, lora: str, strength: float) -> io.NodeOutput:
