@@ -149,25 +149,30 @@ def _walk(root: str, until: float) -> dict[str, dict[str, _Entry]]:
     level = [root]
     for _ in range(_DEEPEST):
         answers = _folders.answers(level, until)
-        found = {path: entries for path in level if isinstance(entries := _answer(path, answers), list)}
+        found = {path: entries for path in level if isinstance(entries := _answer(path, answers, _folders), list)}
         ways = [entry.path for entries in found.values() for entry in entries if stat.S_ISLNK(entry.mode)]
         ends = _links.answers(ways, until)
         level = []
         for path, entries in found.items():
-            known = [_answer(entry.path, ends) if stat.S_ISLNK(entry.mode) else entry for entry in entries]
+            known = [_answer(entry.path, ends, _links) if stat.S_ISLNK(entry.mode) else entry for entry in entries]
             inside[path] = {entry.name: entry for entry in known if entry and _is_regular(entry)}
             level += [entry.path for entry in known if entry and stat.S_ISDIR(entry.mode) and entry.name != ".git"]
     return inside
 
 
-def _answer(path: str, answers: Mapping[str, T | OSError | ValueError]) -> T | None:
-    """Return what was answered; the log names what was not, but for a folder or link that is not there."""
+def _answer(path: str, answers: Mapping[str, T | OSError | ValueError], inquiry: Inquiry[str, T]) -> T | None:
+    """Return what was answered, now or before; the log names what does not answer or can't be read.
+
+    A folder or link that is not there is no fault, but where a model's file was meant.
+    """
     answer = answers.get(path)
-    if answer is None or isinstance(answer, OSError | ValueError):
-        if not isinstance(answer, FileNotFoundError) or path.lower().endswith(WEIGHT_SUFFIXES):
-            _note(path, str(answer or _SILENT))
-        return None
-    return answer
+    if answer is None or inquiry.is_stalled(path):
+        _note(path, _SILENT)
+    if not isinstance(answer, OSError | ValueError):
+        return answer
+    if not isinstance(answer, FileNotFoundError) or path.lower().endswith(WEIGHT_SUFFIXES):
+        _note(path, str(answer))
+    return None
 
 
 def _is_regular(entry: _Entry) -> bool:
