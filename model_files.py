@@ -1,43 +1,29 @@
-"""What a weights file or folder is, read from its header or config, never from its name. Knows no model classes.
-
-The facts come from the published files themselves: the key names that training code and diffusers write, and the
-shapes that tell one family from another (cross-attention width 768 = SD 1.x, 1024 = SD 2.x, 2048 = SDXL).
-"""
+"""Weights files and model folders: what each is, its tensors, and what tells it from others."""
 
 import hashlib
-import json
 import re
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
-from .weight_files import Shapes, load_pickle, read_safetensors_header
+from .json_files import JsonFile
+from .model_kinds import ModelFile, kind_of_file, kind_of_folder
+from .weight_files import (
+    Shapes,
+    is_safetensors,
+    load_pickle,
+    load_safetensors,
+    read_safetensors_header,
+    read_safetensors_metadata,
+    shown,
+)
 
-_FAMILIES = {768: "SD 1.5", 1024: "Stable Diffusion 2", 1280: "SDXL refiner", 2048: "SDXL"}
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """One identified weights file or folder.
-
-    kind: `checkpoint`, `controlnet`, `ip_adapter`, `image_encoder`, `clip`, `siglip`, `dinov2`, `sentence`, `lora` or
-    `unknown`.
-    cross_attention_dim: width of the text tokens that it was trained beside; 0 where that has no meaning.
-    hidden_size, projection_dim: of an image encoder; for an IP-Adapter, what its encoder must have (0 = any).
-    """
-
-    path: Path
-    kind: str
-    description: str
-    cross_attention_dim: int = 0
-    in_channels: int = 0
-    hidden_size: int = 0
-    projection_dim: int = 0
-    original_layout: bool = False
-
-    @property
-    def is_folder(self) -> bool:
-        return self.path.is_dir()
+# The weights files of a model's folder: diffusers' names, transformers' two, each with a variant such as fp16.
+_WEIGHTS = re.compile(
+    r"(diffusion_pytorch_model|model|pytorch_model)(?P<variant>\.[\w-]+?)?\.(safetensors|bin)(\.index(?P<other>\.\w+)?\.json)?$"
+)
+_CONFIGS = ("config.json", "unet/config.json", "1_Pooling/config.json")  # what tells what a folder is
 
 
 def read_shapes(path: Path) -> Shapes:
@@ -45,23 +31,84 @@ def read_shapes(path: Path) -> Shapes:
 
     Raises ValueError when the file is damaged or holds anything but tensors.
     """
-    if path.suffix == ".safetensors":
+    if is_safetensors(path):
         return read_safetensors_header(path)
     return {key: tuple(value.shape) for key, value in load_pickle(path, "meta").items()}
 
 
 def load_state_dict(path: Path) -> dict[str, Any]:
     """Return {tensor name: torch.Tensor on the CPU}; nested dicts are joined with dots. Pickles load weights only."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+    return load_safetensors(path) if is_safetensors(path) else load_pickle(path, "cpu")
 
-        return load_file(path)
-    return load_pickle(path, "cpu")
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a safetensors file says of itself in words; nothing for other files."""
+    return read_safetensors_metadata(path) if is_safetensors(path) else {}
+
+
+def load_folder(folder: Path) -> dict[str, Any]:
+    """Return the tensors of a model's folder in diffusers' or transformers' layout, in one file or in shards.
+
+    Raises ValueError in one sentence when there are none, or not all.
+    """
+    names = sorted((path.name for path in folder.iterdir() if _WEIGHTS.match(path.name)), key=_preference)
+    if not names:
+        raise ValueError(f"{shown(str(folder))} holds no weights: download it again.")
+    if not names[0].endswith(".json"):
+        return load_state_dict(folder / names[0])
+    table = JsonFile.read(folder / names[0]).part("weight_map").values.values()
+    shards = {name for name in table if isinstance(name, str) and name == Path(name).name}
+    absent = sorted(name for name in shards if not (folder / name).is_file())
+    if absent or not shards:
+        lacks = f"lacks {len(absent)} of its files (such as {shown(absent[0])})" if absent else "names no weights files"
+        raise ValueError(f"{shown(str(folder))} {lacks}: download it again.")
+    return {name: value for shard in sorted(shards) for name, value in load_state_dict(folder / shard).items()}
+
+
+def _preference(name: str) -> tuple[bool, bool, bool, str]:
+    """As published, then what says fp16, then any other variant; of each safetensors, and whole before in shards."""
+    match = _WEIGHTS.match(name)
+    variant = (match and (match["variant"] or match["other"])) or ""
+    return variant != "", variant != ".fp16", ".safetensors" not in name, name
 
 
 def identify(path: Path) -> ModelFile:
-    """Say what a weights file, or a folder in diffusers' or transformers' layout, is."""
-    return _identify_folder(path) if path.is_dir() else _identify_file(path)
+    """Say what a weights file, or a folder in diffusers' or transformers' layout, is.
+
+    It is read once a version: the next time only its size and time are asked for. Raises ValueError in one sentence
+    for what is no model or damaged, OSError for what the system does not let it read; nothing else.
+    """
+    found = _identified(path, _version(path))
+    if isinstance(found, str):
+        raise ValueError(found)
+    return found
+
+
+@cache
+def _identified(path: Path, version: tuple[Any, ...]) -> ModelFile | str:
+    """Return what it is, or why that can't be told."""
+    try:
+        return kind_of_folder(path) if path.is_dir() else kind_of_file(path, read_shapes(path))
+    except ValueError as error:
+        return str(error)
+
+
+def _version(path: Path) -> tuple[Any, ...]:
+    """Return size and time of what `identify` reads. Raises OSError, also for what is neither file nor folder."""
+    stat = path.stat()
+    if S_ISDIR(stat.st_mode):
+        return tuple(_stamp(path / name) for name in _CONFIGS)
+    if not S_ISREG(stat.st_mode):
+        raise FileNotFoundError(f"{shown(path.name)} is neither a file nor a folder: put the model itself there.")
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
 
 
 def fingerprint(path: Path) -> str:
@@ -79,141 +126,3 @@ def fingerprint(path: Path) -> str:
             stream.seek(max(0, size - (1 << 20)))
             digest.update(stream.read())
     return digest.hexdigest()[:16]
-
-
-def _identify_file(path: Path) -> ModelFile:
-    shapes = read_shapes(path)
-    for rule in (_checkpoint, _controlnet, _ip_adapter, _siglip, _clip, _dinov2, _lora):
-        if found := rule(path, shapes):
-            return found
-    return ModelFile(path, "unknown", "a file of an unknown kind")
-
-
-def _checkpoint(path: Path, shapes: Shapes) -> ModelFile | None:
-    first = shapes.get("model.diffusion_model.input_blocks.0.0.weight")
-    widths = [shape for key, shape in shapes.items() if "diffusion_model." in key and key.endswith("attn2.to_k.weight")]
-    if first is None and not widths:
-        return None
-    width = widths[0][1] if widths else 0
-    family = _FAMILIES.get(width, f"Stable Diffusion with {width}-wide text tokens")
-    in_channels = first[1] if first else 0
-    task = {4: "", 8: " instruct-pix2pix", 9: " inpainting"}.get(in_channels, f" {in_channels}-channel")
-    article = "an" if family.startswith("S") and family != "Stable Diffusion 2" else "a"
-    return ModelFile(
-        path, "checkpoint", f"{article} {family}{task} checkpoint", width, in_channels, original_layout=True
-    )
-
-
-def _controlnet(path: Path, shapes: Shapes) -> ModelFile | None:
-    original = any(key.removeprefix("control_model.").startswith("zero_convs.0.") for key in shapes)
-    if not original and "controlnet_down_blocks.0.weight" not in shapes:
-        return None
-    width = next((shape[1] for key, shape in shapes.items() if key.endswith("attn2.to_k.weight")), 0)
-    family = _FAMILIES.get(width, f"{width}-wide")
-    return ModelFile(path, "controlnet", f"a ControlNet for {family}", width, original_layout=original)
-
-
-def _ip_adapter(path: Path, shapes: Shapes) -> ModelFile | None:
-    """Plus and plus-face have one layout, and base and light: they differ in what they were trained on."""
-    if not any(key.startswith("image_proj.") for key in shapes):
-        return None
-    width = next((shape[1] for key, shape in shapes.items() if key.endswith("to_k_ip.weight")), 0)
-    family = _FAMILIES.get(width, f"{width}-wide")
-    if "image_proj.proj.weight" in shapes:
-        projection = shapes["image_proj.proj.weight"][1]
-        return ModelFile(path, "ip_adapter", f"an IP-Adapter for {family}", width, projection_dim=projection)
-    for name, telling, reading in (("plus", "latents", "proj_in"), ("full-face", "proj.3.weight", "proj.0")):
-        if f"image_proj.{telling}" in shapes:
-            hidden = shapes[f"image_proj.{reading}.weight"][1]
-            return ModelFile(path, "ip_adapter", f"an IP-Adapter {name} for {family}", width, hidden_size=hidden)
-    return ModelFile(path, "unknown", f"an IP-Adapter variant for {family} that is not supported (such as FaceID)")
-
-
-def _clip(path: Path, shapes: Shapes) -> ModelFile | None:
-    if "vision_model.embeddings.patch_embedding.weight" not in shapes:
-        return None
-    hidden = shapes["vision_model.embeddings.patch_embedding.weight"][0]
-    projection = shapes.get("visual_projection.weight", (0,))[0]
-    size = f"{hidden} wide, {projection} numbers an image"
-    if "text_projection.weight" in shapes:
-        return ModelFile(path, "clip", f"a CLIP model ({size})", hidden_size=hidden, projection_dim=projection)
-    return ModelFile(path, "image_encoder", f"a CLIP image encoder ({size})", 0, 0, hidden, projection)
-
-
-def _siglip(path: Path, shapes: Shapes) -> ModelFile | None:
-    """Its towers have CLIP's names; what CLIP has not is the learned query that pools the patches."""
-    if "vision_model.head.probe" not in shapes:
-        return None
-    hidden = shapes["vision_model.head.probe"][2]
-    if "text_model.head.weight" in shapes:
-        return ModelFile(path, "siglip", f"a SigLIP model ({hidden} wide)", hidden_size=hidden)
-    return ModelFile(path, "unknown", f"a SigLIP image encoder without its text encoder ({hidden} wide)")
-
-
-def _dinov2(path: Path, shapes: Shapes) -> ModelFile | None:
-    if "embeddings.mask_token" not in shapes or "encoder.layer.0.layer_scale1.lambda1" not in shapes:
-        return None
-    hidden = shapes["embeddings.mask_token"][1]
-    return ModelFile(path, "dinov2", f"a DINOv2 image encoder ({hidden} wide)", hidden_size=hidden)
-
-
-def _lora(path: Path, shapes: Shapes) -> ModelFile | None:
-    """A LoRA names the layers of the model that it was trained on, and the width of its text tokens."""
-    if not any(
-        re.search(r"\.lora_down\.|\.lora_A\.|[._]lora\.down\.|\.lora_linear_layer\.down\.", key) for key in shapes
-    ):
-        return None
-    if any(
-        re.search(r"double_blocks|single_blocks|transformer\.|lora_transformer|joint_blocks", key) for key in shapes
-    ):
-        return ModelFile(path, "lora", "a LoRA for a diffusion transformer (Flux, SD 3 or the like)", 4096)
-    to_keys = [shape for key, shape in shapes.items() if re.search(r"attn2[._].*to_k[._].*(down|lora_A)", key)]
-    second = any(re.match(r"lora_te2_|text_encoder_2\.", key) for key in shapes)
-    width = 2048 if second else to_keys[0][1] if to_keys else 0
-    family = f" for {_FAMILIES.get(width, f'{width}-wide Stable Diffusion')}" if width else ""
-    return ModelFile(path, "lora", f"a LoRA{family}", width)
-
-
-def _identify_folder(path: Path) -> ModelFile:
-    unet = path / "unet" / "config.json"
-    if unet.is_file():
-        config = _read_json(unet)
-        width = config.get("cross_attention_dim", 0)
-        family = _FAMILIES.get(width, f"{width}-wide Stable Diffusion")
-        return ModelFile(path, "checkpoint", f"a diffusers folder of {family}", width, config.get("in_channels", 4))
-    if not (path / "config.json").is_file():
-        return ModelFile(path, "unknown", "a folder without config.json")
-    config = _read_json(path / "config.json")
-    if config.get("_class_name") == "ControlNetModel":
-        width = config.get("cross_attention_dim", 0)
-        return ModelFile(path, "controlnet", f"a ControlNet for {_FAMILIES.get(width, f'{width}-wide')}", width)
-    return _identify_encoder_folder(path, config)
-
-
-def _identify_encoder_folder(path: Path, config: dict[str, Any]) -> ModelFile:
-    family = config.get("model_type")
-    vision = (config.get("vision_config") or {}).get("hidden_size", 768)  # transformers' own default
-    if family == "clip":
-        return ModelFile(path, "clip", "a CLIP model", 0, 0, vision, config.get("projection_dim", 512))
-    if family == "clip_vision_model":
-        sizes = config.get("hidden_size", 768), config.get("projection_dim", 512)
-        return ModelFile(path, "image_encoder", f"a CLIP image encoder ({sizes[0]} wide)", 0, 0, *sizes)
-    if family == "siglip":
-        return ModelFile(path, "siglip", f"a SigLIP model ({vision} wide)", hidden_size=vision)
-    if family in ("dinov2", "dinov2_with_registers"):
-        hidden = config.get("hidden_size", 768)
-        return ModelFile(path, "dinov2", f"a DINOv2 image encoder ({hidden} wide)", hidden_size=hidden)
-    if (path / "1_Pooling" / "config.json").is_file():  # what sentence-transformers adds to a language model's folder
-        hidden = config.get("hidden_size", config.get("dim", 768))
-        return ModelFile(path, "sentence", f"a sentence encoder ({hidden} wide)", hidden_size=hidden)
-    return ModelFile(path, "unknown", f"a folder of {config.get('_class_name') or family or 'unknown'}")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}): download it again.") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no JSON object: download it again.")
-    return found

@@ -62,7 +62,7 @@ def _identify_candidate(path: Path) -> ModelFile:
     """A damaged file among the candidates is no reason not to use another."""
     try:
         return identify(path)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return ModelFile(path, "unknown", f"not readable ({error})")
 
 

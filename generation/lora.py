@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
-from ..model_files import fingerprint, identify, load_state_dict
+from ..model_files import fingerprint, identify, load_state_dict, read_metadata
+from ..weight_files import shown
 from .files import expect_lora
 from .int8 import Int8Layer
 from .pipeline import StylePipeline
@@ -145,17 +145,23 @@ def _read(file: Path) -> dict[tuple[str, str], Change]:
             factors.setdefault(match["layer"], {})[role] = value
         elif not key.endswith(".alpha"):
             raise ValueError(
-                f"lora {file.name} holds '{key}', which is no part of a plain LoRA (LoHa, LoKr, DoRA and trained "
-                "biases are not supported): choose another."
+                f"lora {file.name} holds '{shown(key)}', which is no part of a plain LoRA (LoHa, LoKr, DoRA and "
+                "trained biases are not supported): choose another."
             )
     settings = _peft_settings(file)
     changes = {}
     for layer, pair in factors.items():
         if pair.keys() != {"down", "up"}:
-            raise ValueError(f"lora {file.name} has only one half of layer '{layer}': download it again.")
+            raise ValueError(f"lora {file.name} has only one half of layer '{shown(layer)}': download it again.")
+        if min(pair["down"].ndim, pair["up"].ndim) < 2:
+            raise ValueError(f"lora {file.name} has no matrices for layer '{shown(layer)}': download it again.")
         rank = pair["down"].shape[0]
+        if rank == 0:  # a layer that a resize has emptied: it changes nothing
+            continue
         part, name = _split(layer)
         alpha = state.get(f"{layer}.alpha")
+        if alpha is not None and alpha.numel() != 1:
+            raise ValueError(f"lora {file.name} has no number as alpha of layer '{shown(layer)}': download it again.")
         scale = _peft_scale(settings, part, name, rank) if alpha is None else float(alpha) / rank
         changes[part, _normal(name)] = Change(pair["down"], pair["up"], scale)
     return changes
@@ -171,10 +177,12 @@ def _split(layer: str) -> tuple[str, str]:
 
 def _peft_settings(file: Path) -> dict[str, Any]:
     """Return what diffusers since 0.34 writes into the header: `unet.lora_alpha`, `text_encoder.alpha_pattern`, ..."""
-    if file.suffix != ".safetensors":
-        return {}
-    with safe_open(file, "pt") as opened:
-        settings = json.loads((opened.metadata() or {}).get("lora_adapter_metadata", "{}"))
+    try:
+        settings = json.loads(read_metadata(file).get("lora_adapter_metadata", "{}"))
+    except (ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(f"lora {file.name} says nothing readable of its settings: download it again.")
     if any(settings.get(f"{part}.use_dora") for part in _PREFIXES):
         raise ValueError(f"lora {file.name} is a DoRA, which is not supported: choose another.")
     return settings
@@ -183,10 +191,16 @@ def _peft_settings(file: Path) -> dict[str, Any]:
 def _peft_scale(settings: dict[str, Any], part: str, layer: str, rank: int) -> float:
     """Return alpha / rank, or alpha / sqrt(rank) for rank-stabilised LoRA, by peft's rules; without alpha 1."""
     alpha = settings.get(f"{part}.lora_alpha", rank)
-    for pattern, value in (settings.get(f"{part}.alpha_pattern") or {}).items():
-        if re.fullmatch(rf"(.*\.)?({pattern})", layer):
-            alpha = value
-    return alpha / (rank**0.5 if settings.get(f"{part}.use_rslora") else rank)
+    patterns = settings.get(f"{part}.alpha_pattern") or {}
+    try:
+        for pattern, value in patterns.items():
+            if re.fullmatch(rf"(.*\.)?({pattern})", layer):
+                alpha = value
+        return float(alpha) / (rank**0.5 if settings.get(f"{part}.use_rslora") else rank)
+    except (re.error, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the LoRA's own settings have no number as alpha of layer '{shown(layer)}': download it again."
+        ) from error
 
 
 def _fits(change: Change, layer: Any) -> bool:

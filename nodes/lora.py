@@ -9,6 +9,7 @@ from ..generation.files import expect_lora
 from ..generation.turbo import is_distilled
 from ..model_files import identify
 from . import paths
+from .model_folders import identified_in_time, version
 from .requirements import GENERATION, find_mistakes, require
 from .sockets import StylePipelineSocket
 
@@ -48,7 +49,7 @@ class LoadStyleLoRA(io.ComfyNode):
     @classmethod
     def mistakes(cls, lora: str | None = None) -> dict[str, str]:
         """Return input -> sentence unless the file's header says that it is a LoRA for SD 1.5. None: linked."""
-        return find_mistakes({"lora": (lora, lambda value: expect_lora(identify(_find(value))))})
+        return find_mistakes({"lora": (lora, lambda value: expect_lora(identified_in_time(_find(value))))})
 
     @classmethod
     def validate_inputs(cls, lora: str | None = None) -> bool | str:
@@ -56,9 +57,9 @@ class LoadStyleLoRA(io.ComfyNode):
         return next(iter(cls.mistakes(lora).values()), True)
 
     @classmethod
-    def fingerprint_inputs(cls, lora: str | None = None, **others: object) -> int | None:
+    def fingerprint_inputs(cls, lora: str | None = None, **others: object) -> str | None:
         """A file that was replaced under its old name is loaded again."""
-        return _find(lora).stat().st_mtime_ns if lora else None
+        return str(version(_find(lora))) if lora else None
 
     @classmethod
     def execute(cls, pipeline, lora: str, strength: float) -> io.NodeOutput:

@@ -1,24 +1,25 @@
 """Where things are in ComfyUI's folders: the models that each COMBO lists, knowledge bases, embeddings."""
 
 import os
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import comfy
 import folder_paths
 
-from ..model_files import identify
+from ..model_files import ModelFile
 from ..retrieval.database import FILE
 from ..retrieval.families import FAMILIES
 from ..retrieval.origin import check_name
 from .hub import HUB, local_copy
+from .in_time import Inquiry
+from .model_folders import PATIENCE, Found, awake, identified, identified_in_time, look
 
 PACK = Path(__file__).resolve().parent.parent
 MODELS = PACK / "models"
 SKETCHES = PACK / "styles" / "sketches"
 # What `speed` turbo takes for the bundled models. No COMBO lists it: beside any other model it would be a mistake.
 BUNDLED_TURBO = MODELS / "lora-tiny" / "lcm-lora_tiny.safetensors"
-WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 # What each COMBO offers beside the files it finds: name -> path in the pack, and Hub repository -> what to fetch of it.
 BUNDLED = {
@@ -38,6 +39,8 @@ FOLDERS = {
     "caption_encoder": ("text_encoders",),
     "lora": ("loras",),
 }
+_copies: Inquiry[tuple[str, str], Path | None] = Inquiry(lambda key: local_copy(*key))
+_BRIEF = 0.5  # seconds that a list waits for headers which only tell what is damaged
 # What a file or folder has to be for the COMBOs of encoders to list it.
 _KINDS = {"encoder": tuple(FAMILIES), "caption_encoder": ("sentence",)}
 
@@ -50,29 +53,30 @@ def register_ipadapter_folder() -> None:
 
 
 def model_options(part: str) -> list[str]:
-    """Return what the COMBO of a part lists: bundled, Hub names, then what lies in ComfyUI's model folders."""
-    found = [*BUNDLED[part], *HUB.get(part, {}), *_files(part), *_folders(part)]
+    """Return what the COMBO of a part lists: bundled, Hub names, then what lies in ComfyUI's model folders.
+
+    Never raises: what can't be read is left out, and named in the log.
+    """
+    found = [*BUNDLED[part], *HUB.get(part, {}), *(model.name for model in _listed(part))]
     return list(dict.fromkeys(found))
 
 
 def find_model(part: str, name: str) -> Path | None:
     """Return the path of an option, or None for a Hub model that has not been downloaded.
 
-    Raises FileNotFoundError with what was looked for, where, and what is there.
+    Raises FileNotFoundError with what was looked for, where, and what is there. An encoder is looked into: ValueError
+    says what is wrong with it, TimeoutError that it does not answer.
     """
     if name in BUNDLED[part]:
         return MODELS / BUNDLED[part][name]
-    for folder in FOLDERS[part]:
-        file = folder_paths.get_full_path(folder, name) if name.endswith(WEIGHT_SUFFIXES) else None
-        if file:
-            return Path(file)
-    for option, path in _folder_paths(part):
-        if option == name:
-            return path
+    found = next((model for model in _lying(part) if model.name == name), None)
+    if found:
+        return identified_in_time(found.path).path if part in _KINDS else found.path
     if name in HUB.get(part, {}):
-        return local_copy(part, name)
+        return _copies.answers([(part, name)], time.monotonic() + PATIENCE).get((part, name))
     places = [path for folder in FOLDERS[part] for path in folder_paths.get_folder_paths(folder)]
-    here = ", ".join([*_files(part), *_folders(part)][:8]) or "nothing"
+    there = _listed(part) if part in _KINDS else _lying(part)
+    here = ", ".join([model.name for model in there][:8]) or "nothing"
     raise FileNotFoundError(
         f"{part} '{name}' was not found: looked in {', '.join(places)}, which hold {here}; put the file there or "
         "choose another."
@@ -80,13 +84,12 @@ def find_model(part: str, name: str) -> Path | None:
 
 
 def image_encoders() -> list[Path]:
-    """Return what an IP-Adapter could be paired with: all of ComfyUI's clip_vision folder, then the bundled encoder."""
-    found = [
-        Path(path)
-        for name in folder_paths.get_filename_list("clip_vision")
-        if (path := folder_paths.get_full_path("clip_vision", name))
-    ]
-    return [*found, MODELS / "ip-adapter-tiny" / "image_encoder"]
+    """Return what an IP-Adapter could be paired with: all of ComfyUI's clip_vision folder, then the bundled encoder.
+
+    What does not answer is none of them.
+    """
+    files = (model for model in look("clip_vision", "config.json", parts=True) if not model.is_folder)
+    return [*awake(identified(files)), MODELS / "ip-adapter-tiny" / "image_encoder"]
 
 
 def find_embedding(name: str) -> Path:
@@ -130,53 +133,18 @@ def system_user_directory() -> str:
     return os.path.join(folder_paths.get_user_directory(), "__style_rag")
 
 
-def _files(part: str) -> list[str]:
-    """Single files. What an encoder is, its header tells: an image encoder without its text half is none for CLIP."""
-    names = [
-        (folder, name)
-        for folder in FOLDERS[part]
-        if folder != "diffusers"
-        for name in folder_paths.get_filename_list(folder)
-    ]
-    files = [
-        (folder, name)
-        for folder, name in names
-        if name.endswith(WEIGHT_SUFFIXES) and not _in_model_folder(folder, name)
-    ]
-    if part in _KINDS:
-        files = [(folder, name) for folder, name in files if _suits(part, folder_paths.get_full_path(folder, name))]
-    return [name for _, name in files]
-
-
-def _folders(part: str) -> list[str]:
-    return [name for name, _ in _folder_paths(part)]
-
-
-def _folder_paths(part: str) -> Iterator[tuple[str, Path]]:
-    """Yield (name, path) of model folders in diffusers' or transformers' layout, one or two levels down."""
+def _lying(part: str) -> list[Found]:
     marker = "model_index.json" if part == "base_model" else "config.json"
-    for folder in FOLDERS[part]:
-        for root in folder_paths.get_folder_paths(folder):
-            for pattern in (f"*/{marker}", f"*/*/{marker}"):
-                for config in sorted(Path(root).glob(pattern)):
-                    path = config.parent
-                    if part not in _KINDS or _suits(part, str(path)):
-                        yield path.relative_to(root).as_posix(), path
+    found = [(folder, model) for folder in FOLDERS[part] for model in look(folder, marker)]
+    return [model for folder, model in found if folder != "diffusers" or model.is_folder]
 
 
-def _in_model_folder(folder: str, name: str) -> bool:
-    """Tell whether a file is part of a model folder, which is listed as a whole."""
-    path = folder_paths.get_full_path(folder, name)
-    return os.path.dirname(name) != "" and path is not None and (Path(path).parent / "config.json").is_file()
-
-
-def _suits(part: str, path: str | None) -> bool:
-    if path is None:
-        return False
-    file = Path(path)
-    if not file.is_dir() and file.suffix != ".safetensors":
-        return False
-    try:
-        return identify(file).kind in _KINDS[part]
-    except (ValueError, OSError):
-        return False
+def _listed(part: str) -> list[Found]:
+    """Leave out what is damaged and, for an encoder, what is none: CLIP's image encoder alone reads no words."""
+    lying = _lying(part)
+    headed = [model for model in lying if model.has_header]
+    if part in _KINDS:
+        kinds = {path: file.kind for path, file in identified(headed).items() if isinstance(file, ModelFile)}
+        return [model for model in headed if kinds.get(model.path) in _KINDS[part]]
+    answers = identified(headed, _BRIEF)
+    return [model for model in lying if not isinstance(answers.get(model.path), OSError | ValueError)]

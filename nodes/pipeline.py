@@ -1,5 +1,6 @@
 """LoadStylePipeline: weights to a ready pipeline."""
 
+import time
 from functools import cache, partial
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import comfy.model_management as mm
 from comfy_api.latest import io
 
 from ..generation.files import PipelineFiles, check_files
-from . import hub, memory, paths
+from . import hub, memory, model_folders, paths
+from .in_time import Inquiry
 from .requirements import GENERATION, choose, find_mistakes, require
 from .sockets import StylePipelineSocket
 
 PRECISIONS = ("auto", "fp16", "bf16", "fp32", "int8")
+_PATIENCE = 60.0  # seconds that a run waits for the headers: a drive may have to spin up, an old pickle is read whole
 _PARTS = ("base_model", "controlnet", "ip_adapter")
 
 
@@ -67,7 +70,7 @@ class LoadStylePipeline(io.ComfyNode):
         files = {part: path for part, path in here.items() if path is not None}
         try:
             if len(files) == len(_PARTS):
-                _check(files)
+                _check_in_time(*(files[part] for part in _PARTS))  # what does not answer is asked again when the node runs
         except (ValueError, OSError) as error:
             found[_part_of(str(error), files)] = str(error)
         return found
@@ -83,14 +86,19 @@ class LoadStylePipeline(io.ComfyNode):
     def fingerprint_inputs(cls, **names: str | None) -> str:
         """A file that was replaced under its old name is loaded again."""
         found = [paths.find_model(part, name) for part in _PARTS if (name := names.get(part))]
-        return str([path and path.stat().st_mtime_ns for path in found])
+        return str([path and model_folders.version(path) for path in found])
 
     @classmethod
     def execute(cls, base_model: str, controlnet: str, ip_adapter: str, precision: str) -> io.NodeOutput:
         require(GENERATION)
         choose("precision", precision, PRECISIONS)
         chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
-        files = _check({part: _fetch(part, name) for part, name in chosen.items()})
+        files = _check_in_time(*(_fetch(part, name) for part, name in chosen.items()), insist=True)
+        if files is None:
+            raise TimeoutError(
+                f"{base_model}, {controlnet}, {ip_adapter} or what lies in models/clip_vision does not answer for "
+                f"{_PATIENCE:.0f} seconds: check that its drive is connected, then try again."
+            )
         from ..generation.pipeline import load_pipeline
 
         check = mm.throw_exception_if_processing_interrupted
@@ -129,5 +137,18 @@ def _part_of(sentence: str, files: dict[str, Path]) -> str:
     return next(blamed, next((part for part, path in files.items() if path.name in sentence), _PARTS[0]))
 
 
-def _check(found: dict[str, Path]) -> PipelineFiles:
-    return check_files(found["base_model"], found["controlnet"], found["ip_adapter"], paths.image_encoders())
+def _check(parts: tuple[Path, Path, Path]) -> PipelineFiles:
+    return check_files(*parts, paths.image_encoders())
+
+
+_checks: Inquiry[tuple[Path, Path, Path], PipelineFiles] = Inquiry(_check)
+
+
+def _check_in_time(base_model: Path, controlnet: Path, ip_adapter: Path, insist: bool = False) -> PipelineFiles | None:
+    """Return None when the files do not answer. Raises ValueError and OSError in one sentence."""
+    parts = base_model, controlnet, ip_adapter
+    until = time.monotonic() + (_PATIENCE if insist else model_folders.PATIENCE)
+    answer = _checks.answers([parts], until, insist=insist).get(parts)
+    if isinstance(answer, OSError | ValueError):
+        raise answer
+    return answer

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from ..json_files import JsonFile
+from ..model_configs import unbuildable
 from ..model_files import fingerprint, identify, load_state_dict, read_shapes
 from ..preprocessing import large_enough
+from ..weight_files import shown
 from .families import FAMILIES, TEXT_FAMILIES, TextFamily
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 # What published files may leave out, for no vector depends on it.
 _UNUSED = ("position_ids", "logit_scale", "logit_bias", "mask_token", "pooler.dense.weight", "pooler.dense.bias")
+# What of a model's folder can name code to run.
+_DESCRIPTIONS = ("config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json")
 WORD_STRATEGIES = ("semantic", "keyword", "hybrid")  # whose score compares a prompt with pictures
 
 
@@ -45,6 +50,7 @@ class StyleEncoder:
         on_device: Callable[[Any], Any] = own_device,
         batch_size: int = 32,
     ) -> None:
+        check_no_own_code(f"encoder {name}", path)
         file = identify(path)
         if file.kind not in FAMILIES:
             titles = ", ".join(family.title for family in FAMILIES.values())
@@ -154,34 +160,58 @@ class StyleEncoder:
 def load_encoder(name: str, path: Path, config_of: Callable[[Any], Any] | None = None) -> Any:
     """Load a transformers model in float32, for inference; config_of: shapes of a single file to its configuration.
 
-    Raises ValueError when weights are missing, which transformers would draw at random.
+    Raises ValueError in one sentence when weights are missing, which transformers would draw at random, or do not fit.
     """
-    import torch
-    import transformers
-
-    options: dict[str, Any] = {"local_files_only": True, "output_loading_info": True}
+    check_no_own_code(f"encoder {name}", path)
     try:
-        if config_of is None or path.is_dir():
-            if (path / "model.safetensors").is_file():
-                read_shapes(path / "model.safetensors")  # which says so when it is damaged
-            config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
-            config.dtype = torch.float32  # else transformers 5 may halve a file of float32, as the folder says
-            model, info = transformers.AutoModel.from_pretrained(path, config=config, **options)
-        else:
-            config = config_of(read_shapes(path))
-            config.dtype = torch.float32
-            family_model = getattr(transformers, config.architectures[0])
-            model, info = family_model.from_pretrained(None, config=config, state_dict=load_state_dict(path), **options)
-    except RuntimeError as error:
-        raise ValueError(
-            f"encoder {name} does not load, for its weights do not fit its configuration: download {path.name} again."
-        ) from error
+        model, info = _read_encoder(path, config_of)
+    except unbuildable() as error:
+        raise ValueError(f"encoder {name} does not load: {shown(str(error), 500)}") from error
     missing = sorted(key for key in info["missing_keys"] if not key.endswith(_UNUSED))
     if missing:
         raise ValueError(
             f"encoder {name} lacks {len(missing)} of its tensors (such as {missing[0]}): download {path.name} again."
         )
+    if other := sorted(info["mismatched_keys"], key=lambda tensor: tensor[0]):
+        key, has, wants = other[0]
+        raise ValueError(
+            f"encoder {name} does not load, for its weights do not fit its configuration ({len(other)} of them, such "
+            f"as {key}: {list(has)} and not {list(wants)}): download {path.name} again."
+        )
     return model.float().requires_grad_(False).eval()
+
+
+def _read_encoder(path: Path, config_of: Callable[[Any], Any] | None) -> tuple[Any, dict[str, Any]]:
+    """Return the model and transformers' report of what its file lacked."""
+    import torch
+    import transformers
+
+    options: dict[str, Any] = {
+        "local_files_only": True, "output_loading_info": True, "ignore_mismatched_sizes": True,
+    }  # fmt: skip
+    if config_of is None or path.is_dir():
+        if (path / "model.safetensors").is_file():
+            read_shapes(path / "model.safetensors")  # which says so when it is damaged
+        config = transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        config.dtype = torch.float32  # else transformers 5 may halve a file of float32, as the folder says
+        return transformers.AutoModel.from_pretrained(path, config=config, trust_remote_code=False, **options)
+    config = config_of(read_shapes(path))
+    config.dtype = torch.float32
+    model, state = getattr(transformers, config.architectures[0]), load_state_dict(path)
+    return model.from_pretrained(None, config=config, state_dict=state, trust_remote_code=False, **options)
+
+
+def check_no_own_code(name: str, path: Path) -> None:
+    """Raise ValueError when a model's folder asks for code of its own, which is never run.
+
+    Where it does, what it describes is not what the classes of transformers build.
+    """
+    for file in _DESCRIPTIONS:
+        if path.is_dir() and (path / file).is_file() and "auto_map" in JsonFile.read(path / file).values:
+            raise ValueError(
+                f"{name} brings its own code ({file} says auto_map), which is not run, for it could do anything: "
+                "choose a model that needs none."
+            )
 
 
 def identity_of(name: str, path: Path) -> str:

@@ -76,7 +76,7 @@ class Clip:
         from transformers import CLIPImageProcessor
 
         if folder:
-            return CLIPImageProcessor.from_pretrained(folder, local_files_only=True)
+            return CLIPImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         side = config.vision_config.image_size
         return CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
 
@@ -86,7 +86,7 @@ class Clip:
     def tokenizer(self, folder: Path) -> Any:
         from transformers import CLIPTokenizer
 
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
     def room(self, config: Any) -> int:
         return config.text_config.max_position_embeddings - 2
@@ -116,7 +116,7 @@ class Siglip:
         from transformers import SiglipImageProcessor
 
         if folder:
-            return SiglipImageProcessor.from_pretrained(folder, local_files_only=True)
+            return SiglipImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         side = config.vision_config.image_size
         # preprocessor_config.json of google/siglip-base-patch16-224 and google/siglip2-base-patch16-224
         resample = _BILINEAR if config.text_config.vocab_size == _SIGLIP2_VOCABULARY else _BICUBIC
@@ -131,9 +131,9 @@ class Siglip:
         from transformers import AutoTokenizer, SiglipTokenizer
 
         if (folder / "spiece.model").is_file():
-            return SiglipTokenizer.from_pretrained(folder, local_files_only=True)
+            return SiglipTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if (folder / "tokenizer_config.json").is_file():
-            return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         raise FileNotFoundError(
             f"the SigLIP encoder in {folder} has no tokenizer beside it: put spiece.model (SigLIP) or tokenizer.json "
             "and tokenizer_config.json (SigLIP 2) there, from where the encoder came."
@@ -168,7 +168,7 @@ class Dinov2:
         from transformers import BitImageProcessor
 
         if folder:
-            return BitImageProcessor.from_pretrained(folder, local_files_only=True)
+            return BitImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         # preprocessor_config.json of facebook/dinov2-base, the same for every size
         crop = {"height": 224, "width": 224}
         return BitImageProcessor(size={"shortest_edge": 256}, crop_size=crop, resample=_BICUBIC, **_IMAGENET)

@@ -7,7 +7,6 @@ set had, and so finds a caption by its meaning. Its folder is as sentence-transf
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..json_files import JsonFile, read_json
 from ..model_files import identify
-from .encoder import average_windows, identity_of, load_encoder, own_device
+from ..weight_files import shown
+from .encoder import average_windows, check_no_own_code, identity_of, load_encoder, own_device
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +34,7 @@ class SentenceEncoder:
     def __init__(
         self, name: str, path: Path, on_device: Callable[[Any], Any] = own_device, batch_size: int = 32
     ) -> None:
+        check_no_own_code(f"caption encoder {name}", path)
         file = identify(path)
         if file.kind != "sentence":
             raise ValueError(
@@ -78,7 +80,7 @@ class SentenceEncoder:
     def _length(self) -> int:
         """How many tokens it reads at once, its marks among them: what it was trained on, if the folder says."""
         described = self.path / "sentence_bert_config.json"
-        trained = json.loads(described.read_text(encoding="utf-8")).get("max_seq_length") if described.is_file() else 0
+        trained = JsonFile.read(described).size("max_seq_length", 0) if described.is_file() else 0
         return trained or min(self._tokenizer.model_max_length, self._model.config.max_position_embeddings)
 
     @cached_property
@@ -89,16 +91,18 @@ class SentenceEncoder:
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.path, local_files_only=True)
+        return AutoTokenizer.from_pretrained(self.path, local_files_only=True, trust_remote_code=False)
 
 
 def _pooling(name: str, path: Path) -> str:
     """Return `mean` or `cls`, by the folder's own description. Raises ValueError for any other pipeline."""
     described = path / "modules.json"
-    modules = json.loads(described.read_text(encoding="utf-8")) if described.is_file() else []
-    other = {module["type"].rpartition(".")[2] for module in modules} - _MODULES
-    settings = json.loads((path / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
-    modes = [key for key, value in settings.items() if key.startswith("pooling_mode_") and value is True]
+    modules = read_json(described) if described.is_file() else []
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise ValueError(f"{shown(str(described))} holds no list of a sentence encoder's modules: download it again.")
+    other = {shown(str(module.get("type")).rpartition(".")[2]) for module in modules} - _MODULES
+    settings = JsonFile.read(path / "1_Pooling" / "config.json").values
+    modes = [shown(key) for key, value in settings.items() if key.startswith("pooling_mode_") and value is True]
     found = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}.get("".join(modes))
     if other or not found:
         parts = ", ".join([*sorted(other), *modes]) or "no pooling"

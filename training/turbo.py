@@ -76,7 +76,7 @@ def load_painter(models: Path) -> Painter:
 
 def load_clip(models: Path) -> CLIPModel:
     """Both towers that the painter works with, frozen."""
-    clip = CLIPModel.from_pretrained(models / "clip-tiny", local_files_only=True)
+    clip = CLIPModel.from_pretrained(models / "clip-tiny", local_files_only=True, trust_remote_code=False)
     return clip.float().requires_grad_(False).eval()
 
 
