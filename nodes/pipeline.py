@@ -69,8 +69,8 @@ class LoadStylePipeline(io.ComfyNode):
         here = {part: paths.find_model(part, name) for part, name in chosen.items() if name and part not in found}
         files = {part: path for part, path in here.items() if path is not None}
         try:
-            if len(files) == len(_PARTS):
-                _check_in_time(*(files[part] for part in _PARTS))  # what does not answer is asked again when the node runs
+            if len(files) == len(_PARTS):  # what does not answer is asked again when the node runs
+                _check_in_time(*(files[part] for part in _PARTS))
         except (ValueError, OSError) as error:
             found[_part_of(str(error), files)] = str(error)
         return found
