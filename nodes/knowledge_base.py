@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..retrieval.captions import encode_captions
 from ..retrieval.encoder import StyleEncoder
+from ..retrieval.faults import plainly
 from ..retrieval.finder import find_pictures
 from ..retrieval.ingest import UPDATES, ingest, keep_encodings
 from ..retrieval.origin import read_origin
@@ -141,6 +142,7 @@ class StyleKnowledgeBase(io.ComfyNode):
         return hashlib.sha256(repr((sources, stamps)).encode()).hexdigest()
 
     @classmethod
+    @plainly()
     def execute(
         cls,
         name: str,
