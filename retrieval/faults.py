@@ -105,6 +105,17 @@ def replaced(file: Path) -> OSError:
     return KnowledgeBaseFault(errno.ESTALE, sentence)
 
 
+def mixed(file: Path) -> OSError:
+    """Return the error for a knowledge base's file beside which changes of another one were left."""
+    name = file.name
+    return KnowledgeBaseFault(
+        errno.EBADMSG,
+        f"knowledge base '{file.parent.name}' can't be used: {name} was put into its folder beside {name}-wal, which "
+        f"holds changes of the one before: delete {name}-wal and {name}-shm there to use what was put in, and put a "
+        "backup back with `style-rag restore` another time.",
+    )
+
+
 def of_database(error: sqlite3.Error, file: Path) -> OSError:
     """Return the error for what SQLite says of a knowledge base's file."""
     name, text = file.parent.name, str(error)
