@@ -15,6 +15,7 @@ from PIL import Image
 from ..retrieval.captions import encode_captions
 from ..retrieval.durable import Writes
 from ..retrieval.encoder import StyleEncoder
+from ..retrieval.faults import plainly
 from ..retrieval.ingest import UPDATES, ingest, keep_encodings
 from ..retrieval.own_pictures import keep_picture
 from ..retrieval.sentences import SentenceEncoder
@@ -140,6 +141,7 @@ class StyleKnowledgeBase(io.ComfyNode):
         return freshness.token(_widgets(inputs))
 
     @classmethod
+    @plainly()
     def execute(
         cls,
         name: str,

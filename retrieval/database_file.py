@@ -14,8 +14,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from . import leftovers
 from .durable import sync_folders
-from .faults import of_copy, of_database, replaced
+from .faults import mixed, of_copy, of_database, replaced
 from .index import identity_of
 
 _PAGES = 4000  # of 4 KiB, that a copy takes at once: between two such steps others may write
@@ -72,6 +73,8 @@ class DatabaseFile:
                 yield
                 if write and self._was_replaced:  # SQLite would write to what nobody finds any more
                     raise replaced(self._path)
+                if write:
+                    leftovers.mark(self._db, self._path)
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # SQLite has ended it itself when a disk is full
@@ -90,6 +93,8 @@ class DatabaseFile:
         """Open the file, or raise; only to read it, where nothing can be written."""
         self.require()
         self.opened, self._refusal = identity_of(self._path), None
+        if leftovers.is_foreign(self._path):
+            raise mixed(self._path)
         try:
             with self._in_a_sentence():
                 self._db = self._connect()
@@ -103,7 +108,7 @@ class DatabaseFile:
     @property
     def _is_unsaved(self) -> bool:
         """Whether SQLite has left changes beside the file, which only who may write can take in."""
-        beside = self._path.with_name(f"{self._path.name}-wal")
+        beside = leftovers.log_of(self._path)
         return beside.exists() and beside.stat().st_size > 0
 
     def _connect(self) -> sqlite3.Connection:

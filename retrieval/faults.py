@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # What it means, and what to do.
@@ -33,6 +37,7 @@ _SAID = {
     errno.EBADMSG: "it is damaged: put a copy back, or delete it and ingest again",
 }
 _CUT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy's words for a disk that is full
+_ROOM = 1 << 20  # bytes: with less, SQLite can hardly write a page and what it keeps beside
 _SHARED = (32, 33)  # Windows' numbers for what another program has open, both of which Python takes for EACCES
 # What SQLite's messages mean; every other is damage.
 _SQLITE = {
@@ -80,6 +85,19 @@ def sentence_of(error: BaseException) -> str:
     return f"{what}: {_SAID.get(number, f'{error.strerror or error}: check it, then try again')}."
 
 
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Raise a sentence in place of a bare number of the operating system."""
+    try:
+        yield
+    except KnowledgeBaseFault:
+        raise
+    except OSError as error:
+        if (number := number_of(error)) is None:
+            raise
+        raise KnowledgeBaseFault(number, sentence_of(error)) from error
+
+
 def replaced(file: Path) -> OSError:
     """Return the error for a knowledge base whose file is not the one at its path any more."""
     name = file.parent.name
@@ -87,21 +105,45 @@ def replaced(file: Path) -> OSError:
     return KnowledgeBaseFault(errno.ESTALE, sentence)
 
 
+def mixed(file: Path) -> OSError:
+    """Return the error for a knowledge base's file beside which changes of another one were left."""
+    name = file.name
+    return KnowledgeBaseFault(
+        errno.EBADMSG,
+        f"knowledge base '{file.parent.name}' can't be used: {name} was put into its folder beside {name}-wal, which "
+        f"holds changes of the one before: delete {name}-wal and {name}-shm there to use what was put in, and put a "
+        "backup back with `style-rag restore` another time.",
+    )
+
+
 def of_database(error: sqlite3.Error, file: Path) -> OSError:
     """Return the error for what SQLite says of a knowledge base's file."""
     name, text = file.parent.name, str(error)
     if "locked" in text or "busy" in text:
         return TimeoutError(f"knowledge base '{name}' is held by another program: wait for it to end, then try again.")
-    number = number_of_sqlite(error)
-    said = _SAID[number]
-    if number == errno.EACCES:  # SQLite does not tell why
-        said = "see that the disk has room, and that this program's user may read and write there, then try again"
-    return KnowledgeBaseFault(number, f"knowledge base '{name}' can't be used, SQLite says '{text}' of {file}: {said}.")
+    number = _more_exactly(number_of_sqlite(error), file)
+    sentence = f"knowledge base '{name}' can't be used, SQLite says '{text}' of {file}: {_SAID[number]}."
+    return KnowledgeBaseFault(number, sentence)
+
+
+def _more_exactly(number: int, file: Path) -> int:
+    """Return why a file can't be written, which SQLite does not tell from a disk that fails."""
+    if number not in (errno.EIO, errno.EACCES, errno.EROFS):
+        return number
+    try:
+        if shutil.disk_usage(file.parent).free < _ROOM:
+            return errno.ENOSPC
+        if hasattr(os, "statvfs") and os.statvfs(file.parent).f_flag & os.ST_RDONLY:
+            return errno.EROFS
+    except OSError:
+        return number
+    may_write = all(os.access(path, os.W_OK) for path in (file.parent, file) if path.exists())
+    return number if number == errno.EIO and may_write else errno.EACCES
 
 
 def of_copy(error: sqlite3.Error, file: Path, copy: Path) -> OSError:
     """Return the error for what SQLite says while it writes a copy of a knowledge base's file."""
-    number = number_of_sqlite(error)
+    number = _more_exactly(number_of_sqlite(error), copy)
     return of_database(error, file) if number == errno.EBADMSG else OSError(number, str(error), str(copy.parent))
 
 

@@ -226,7 +226,7 @@ class StyleStore:
     @contextmanager
     def reading(self) -> Iterator[View]:
         """Search what is committed now. One thread at a time."""
-        with self._busy:
+        with self._busy, self._database.held():
             yield self._look.view()
 
     def without_caption_vector(self, encoder: str) -> list[str]:

@@ -18,7 +18,7 @@ export class Upkeep {
     this.backup = element("a", { className: "style-rag-button", textContent: t("Back up"), download: "" });
     this.root = element(
       "div",
-      { className: "style-rag-row", hidden: true, role: "group", ariaLabel: t("Knowledge base") },
+      { className: "style-rag-row", hidden: true, role: "group", ariaLabel: title },
       this.name,
       button(t("Rename"), () => this.rename()),
       button(t("Copy"), () => this.copy()),
