@@ -55,7 +55,8 @@ def ingest(
 
     update: `sync` adds what is new, embeds again what changed and drops what vanished; `add` never drops; `rebuild`
     embeds everything anew, and the knowledge base stays as it was until that is whole; `open` reads nothing.
-    A file, folder or URL that can't be read is skipped and named in the report, and sync keeps what is stored of it.
+    A file, folder or URL that can't be read is skipped and named in the report, and what is stored of it is kept; by
+    rebuild as far as its vector is of the same encoder, or its picture can be opened.
     on_progress counts the URLs, the files, the pictures as the index is made, then the new ones as they are compared
     with what looks like them.
     readings: what reads the files, and embeds them, where this process should not.
@@ -110,6 +111,7 @@ def _update(
         draft = store.draft(encoder.identity)
         run = SyncRun(draft, encoder, report, on_progress, known, readings)
         run.run(files, drop=True)
+        _keep_unread(store, draft, encoder, {Path(failure["file"]) for failure in report.failed})
         _require_pictures(report, len(draft))
         store.replace_with(draft)
     else:
@@ -120,6 +122,23 @@ def _update(
     forget_files(dropped)
     store.publish(on_progress)
     report.near_duplicates = near_duplicates(store, run.embedded, on_progress)
+
+
+def _keep_unread(store: StyleStore, draft: StyleStore, encoder: StyleEncoder, failed: set[Path]) -> None:
+    """Put into a rebuilt knowledge base what was known of pictures that could not be read, alone or with their folder.
+
+    Where another encoder made their vectors, only what can be opened is kept, as is a picture with a damaged sidecar.
+    """
+    origin, held = store.origin, set(draft.ids())
+    left = [record for id, record in store.records().items() if failed and id not in held]
+    left = [record for record in left if any({path, *path.parents} & failed for path in map(Path, record.files))]
+    if origin and same_weights(origin.encoder, encoder.identity):
+        if left:
+            draft.add(left, store.vectors([record.id for record in left]), encoder.identity)
+        return
+    for record in left:
+        if image := _shown_now(record):
+            draft.add([record], encoder.encode_images([image]), encoder.identity)
 
 
 def _holds_files(folder: Path) -> bool:
