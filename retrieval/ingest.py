@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -93,12 +94,16 @@ def _update(
     named = [source for source in sources if isinstance(source, Path)]
     packs = [source for source in named if source.suffix.lower() == PACK_SUFFIX]
     known: dict[str, np.ndarray] = {}
+    outdated: list[Path] = []
     for pack in packs:
-        _, vectors = stylepack.unpack(pack, store.folder / PACKS)
+        unpacked, vectors = stylepack.unpack(pack, store.folder / PACKS)
+        outdated += stylepack.unpacked_before(pack, unpacked)
         known |= vectors.by_id if same_weights(vectors.encoder, encoder.identity) else {}
     fetched = fetch_all(store, urls, update == "rebuild", report, on_progress)
     kept = [
-        folder for folder in [*(store.folder / PACKS).glob("[!.]*"), store.folder / PICTURES] if _holds_files(folder)
+        folder
+        for folder in [*(store.folder / PACKS).glob("[!.]*"), store.folder / PICTURES]
+        if folder not in outdated and _holds_files(folder)
     ]
     skipped: dict[Path, OSError] = {}
     files = list(find_pictures([*(source for source in named if source not in packs), *kept], skipped.__setitem__))
@@ -120,6 +125,8 @@ def _update(
         run.run(files, update == "sync", unseen)
         _require_pictures(report, len(store))
     forget_files(dropped)
+    for folder in outdated if update != "add" else ():  # until here its pictures are those of stored styles
+        shutil.rmtree(folder)
     store.publish(on_progress)
     report.near_duplicates = near_duplicates(store, run.embedded, on_progress)
 
