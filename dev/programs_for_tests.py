@@ -1,4 +1,4 @@
-"""What the tests drive beside the pack: Chromium, and public clients of ComfyUI. Standard library only."""
+"""What the tests drive beside the pack: Chromium, strace, and public clients of ComfyUI. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ CLIENT_PACKAGES = ROOT / "dev" / "clients.txt"
 CLIENTS_STAMP = CLIENTS / "setup-stamp.txt"
 
 
-def provide_chromium(log: Path) -> None:
-    """Installs Chromium where that can be done without asking, else says that the browser tests will fail."""
-    if find_chromium():
-        return
-    advice = (
-        "Chromium is missing, the browser tests will fail without it. Install it, e.g. `sudo apt-get install chromium`."
-    )
+def provide_programs(log: Path) -> None:
+    """Installs Chromium and strace where that can be done without asking, else says which tests will fail."""
+    if not find_chromium():
+        _provide("Chromium", "chromium", "the browser tests", log)
+    if not shutil.which("strace"):
+        _provide("strace", "strace", "the test of power cuts", log)
+
+
+def _provide(name: str, package: str, tests: str, log: Path) -> None:
+    advice = f"{name} is missing, {tests} will fail without it. Install it, e.g. `sudo apt-get install {package}`."
     if not shutil.which("apt-get") or os.geteuid() != 0:
         say(advice)
         return
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     try:
         run_step("Reading Debian's package lists", ["apt-get", "update"], log, environment)
-        install = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
-        run_step("Installing Chromium for the browser tests (a minute)", install, log, environment)
+        install = ["apt-get", "install", "-y", "--no-install-recommends", package]
+        run_step(f"Installing {name} for {tests} (at most a minute)", install, log, environment)
     except StepFailed as error:
         say(f"{error}\n{advice}")
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from front_end import front_ends_are_there, provide_front_ends
 from places import COMFYUI_VERSION, ROOT, VENV, WORK, comfyui_path, venv_python
-from programs_for_tests import clients_are_there, provide_chromium, provide_clients
+from programs_for_tests import clients_are_there, provide_clients, provide_programs
 from progress import StepFailed, run_step, say
 
 LEVELS = ("demo", "dev")
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
                 if not is_done(level):
                     set_up(level)
         if level == "dev":
-            provide_chromium(LOG)
+            provide_programs(LOG)
             if not (clients_are_there() and front_ends_are_there()):
                 with only_one_setup():
                     provide_clients(LOG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -56,7 +57,8 @@ def ingest(
 
     update: `sync` adds what is new, embeds again what changed and drops what vanished; `add` never drops; `rebuild`
     embeds everything anew, and the knowledge base stays as it was until that is whole; `open` reads nothing.
-    A file, folder or URL that can't be read is skipped and named in the report, and sync keeps what is stored of it.
+    A file, folder or URL that can't be read is skipped and named in the report, and what is stored of it is kept; by
+    rebuild as far as its vector is of the same encoder, or its picture can be opened.
     on_progress counts the URLs, the files, the pictures as the index is made, then the new ones as they are compared
     with what looks like them.
     readings: what reads the files, and embeds them, where this process should not.
@@ -93,12 +95,16 @@ def _update(
     named = [source for source in sources if isinstance(source, Path)]
     packs = [source for source in named if source.suffix.lower() == PACK_SUFFIX]
     known: dict[str, np.ndarray] = {}
+    outdated: list[Path] = []
     for pack in packs:
-        _, vectors = stylepack.unpack(pack, store.folder / PACKS)
+        unpacked, vectors = stylepack.unpack(pack, store.folder / PACKS)
+        outdated += stylepack.unpacked_before(pack, unpacked)
         known |= vectors.by_id if same_weights(vectors.encoder, encoder.identity) else {}
     fetched = fetch_all(store, urls, update == "rebuild", report, on_progress)
     kept = [
-        folder for folder in [*(store.folder / PACKS).glob("[!.]*"), store.folder / PICTURES] if _holds_files(folder)
+        folder
+        for folder in [*(store.folder / PACKS).glob("[!.]*"), store.folder / PICTURES]
+        if folder not in outdated and _holds_files(folder)
     ]
     skipped: dict[Path, OSError] = {}
     files = list(find_pictures([*(source for source in named if source not in packs), *kept], skipped.__setitem__))
@@ -113,6 +119,7 @@ def _update(
         draft = store.draft(encoder.identity)
         run = SyncRun(draft, encoder, report, on_progress, known, readings)
         run.run(files, drop=True)
+        _keep_unread(store, draft, encoder, {Path(failure["file"]) for failure in report.failed})
         _require_pictures(report, len(draft))
         store.replace_with(draft)
     else:
@@ -121,8 +128,27 @@ def _update(
         run.run(files, update == "sync", unseen)
         _require_pictures(report, len(store))
     forget_files(dropped)
+    for folder in outdated if update != "add" else ():  # until here its pictures are those of stored styles
+        shutil.rmtree(folder)
     store.publish(on_progress)
     report.near_duplicates = near_duplicates(store, run.embedded, on_progress)
+
+
+def _keep_unread(store: StyleStore, draft: StyleStore, encoder: StyleEncoder, failed: set[Path]) -> None:
+    """Put into a rebuilt knowledge base what was known of pictures that could not be read, alone or with their folder.
+
+    Where another encoder made their vectors, only what can be opened is kept, as is a picture with a damaged sidecar.
+    """
+    origin, held = store.origin, set(draft.ids())
+    left = [record for id, record in store.records().items() if failed and id not in held]
+    left = [record for record in left if any({path, *path.parents} & failed for path in map(Path, record.files))]
+    if origin and same_weights(origin.encoder, encoder.identity):
+        if left:
+            draft.add(left, store.vectors([record.id for record in left]), encoder.identity)
+        return
+    for record in left:
+        if image := _shown_now(record):
+            draft.add([record], encoder.encode_images([image]), encoder.identity)
 
 
 def _holds_files(folder: Path) -> bool:

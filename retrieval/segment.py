@@ -59,7 +59,7 @@ class Segment:
             contents = {name: _read(folder / name, sum) for name, sum in json.loads(sums).items()}
             values = contents.pop(VALUES)
             arrays = {name.removesuffix(".npy"): _array(content) for name, content in contents.items()}
-            segment = cls(*(arrays[name] for name in _COLUMNS), ())
+            segment = cls(arrays["keys"], arrays["ids"], arrays["vectors"], ())
             segment.postings = Postings.load(arrays, values)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedSegment(f"{type(error).__name__}: {error}") from error

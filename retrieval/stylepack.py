@@ -93,12 +93,14 @@ def unpack(file: Path, folder: Path) -> tuple[Path, Vectors]:
             vectors = _read_vectors(archive)
             if not target.is_dir():
                 _extract(archive, entries, target)
-                for other in folder.glob(f"{glob.escape(file.stem)}-{'[0-9a-f]' * 8}"):
-                    if other != target:  # what an earlier state of the same file held
-                        shutil.rmtree(other)
     except _NO_PACK as error:
         raise ValueError(f"{file.name} is damaged or no style pack ({error}): export it again.") from error
     return target, vectors
+
+
+def unpacked_before(file: Path, target: Path) -> list[Path]:
+    """Return the folders beside `target` that hold what earlier states of the same file held."""
+    return [other for other in target.parent.glob(f"{glob.escape(file.stem)}-{'[0-9a-f]' * 8}") if other != target]
 
 
 def _write_picture(archive: zipfile.ZipFile, record: StyleRecord, used: set[str]) -> None:

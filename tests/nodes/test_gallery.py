@@ -96,3 +96,74 @@ def test_to_list_to_look_up_and_thumbnails_do_not_wait_for_the_engine_to_start(
         finally:
             may_start.set()
         assert len(search.result(300)["matches"]) == 1
+
+
+def add(changes: Any, folder: Path, name: str, colours: list[str]) -> list[str]:
+    """Send pictures as the Styles tab does; return their ids."""
+    files = []
+    for colour in colours:
+        Image.new("RGB", (40, 30), colour).save(folder / f"{colour}.png")
+        files.append((folder / f"{colour}.png", f"{colour}.png"))
+    answer = changes.add_pictures(name, files, [f"plain {colour}" for colour in colours], ["flat"], "bundled/clip-tiny")
+    assert answer["failed"] == []
+    return answer["added"]
+
+
+def test_a_picture_that_lost_its_bytes_is_listed_as_lost_until_it_is_added_again(
+    comfy_nodes: Nodes, tmp_path: Path
+) -> None:
+    gallery, changes = module(comfy_nodes, "gallery"), module(comfy_nodes, "gallery_changes")
+    ids = add(changes, tmp_path, "lost", ["teal", "navy", "plum"])
+    record = gallery.find_record(gallery.open_store("lost"), ids[0])
+    Path(record.file).write_bytes(b"")
+    listed = {style["id"]: style["lost"] for style in gallery.list_styles("lost", 0, 9, "")["styles"]}
+    assert listed == {ids[0]: True, ids[1]: False, ids[2]: False}
+    with pytest.raises(gallery.NotHere, match="is gone or was changed"):
+        gallery.read_thumbnail("lost", ids[0])
+    more = add(changes, tmp_path, "lost", ["coral"])
+    store = gallery.open_store("lost")
+    from style_pack.retrieval.search import StyleQuery
+
+    assert {match["id"] for match in gallery.search_styles("lost", StyleQuery("teal", top_k=9))["matches"]} == {
+        *ids,
+        *more,
+    }
+
+    assert add(changes, tmp_path, "lost", ["teal"]) == []
+    style = next(style for style in gallery.list_styles("lost", 0, 9, "")["styles"] if style["id"] == ids[0])
+    assert (style["lost"], style["caption"]) == (False, "plain teal")
+    assert gallery.read_picture("lost", ids[0])[0] == Path(record.file).read_bytes()
+    assert len(store) == 4
+
+
+def test_a_thumbnail_that_is_not_whole_is_made_again(comfy_nodes: Nodes, tmp_path: Path) -> None:
+    gallery, changes = module(comfy_nodes, "gallery"), module(comfy_nodes, "gallery_changes")
+    [id] = add(changes, tmp_path, "small", ["teal"])
+    whole = gallery.read_thumbnail("small", id)
+    kept = gallery.thumbnail_path(gallery.open_store("small"), id)
+    for content in (b"", whole[:-9], bytes(300), whole):  # the last as earlier versions wrote it
+        kept.write_bytes(content)
+        assert gallery.read_thumbnail("small", id) == whole
+    assert gallery.read_thumbnail("small", id) == whole
+
+
+@pytest.mark.parametrize("content", [b"", b"no database" * 9999])
+def test_a_damaged_index_heals_inside_comfyui(
+    comfy_nodes: Nodes, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    gallery, changes = module(comfy_nodes, "gallery"), module(comfy_nodes, "gallery_changes")
+    name = f"damaged {len(content)}"
+    ids = add(changes, tmp_path, name, ["teal", "navy", "plum"])
+    store = gallery.open_store(name)
+    file = next(store.folder.glob("index/*/engine/chroma.sqlite3"))
+    file.unlink()
+    file.write_bytes(content)
+    execute = comfy_nodes["StyleKnowledgeBase"].execute
+    knowledge_base = execute(name, "", "bundled/clip-tiny", "open").args[0]
+    assert "the index" in caplog.text
+    assert [path.name for path in (store.folder / "index").iterdir()] != ["1"]
+    found = comfy_nodes["RetrieveStyle"].execute(knowledge_base, "plain navy", "hybrid", 3, 0.0, 0.0, "")
+    assert len(found.args[2]) == 3
+    with knowledge_base.store.reading() as view:
+        assert len(view.snapshot_keys) == 3
+    assert len(gallery.list_styles(name, 0, 9, "tag:flat")["styles"]) == len(ids)

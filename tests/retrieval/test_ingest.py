@@ -15,6 +15,7 @@ from style_pack.retrieval import finder, read_ahead
 from style_pack.retrieval.duplicates import MAX_PAIRS
 from style_pack.retrieval.ingest import ingest, keep_encodings
 from style_pack.retrieval.own_pictures import keep_picture
+from style_pack.retrieval.search import StyleQuery, search
 from style_pack.retrieval.store import StyleStore
 
 
@@ -195,6 +196,55 @@ def test_a_picture_that_could_not_be_written_whole_is_written_at_the_next_run(
         keep_picture(store, picture, "", [])
     assert list((store.folder / "pictures").iterdir()) == []
     assert Image.open(keep_picture(store, picture, "", [])).getpixel((0, 0)) == (0, 128, 0)
+
+
+def test_a_rebuild_keeps_what_is_known_of_pictures_that_cannot_be_read(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path
+) -> None:
+    before = {record.name: (id, record.caption) for id, record in filled.records().items()}
+    (folder / "warm" / "red.png").write_bytes(b"")  # as a power cut leaves what was not synced
+    (folder / "cool" / "blue.json").write_bytes(b"")
+    report = ingest(filled, encoder, [folder], "rebuild")
+    assert {Path(failure["file"]).name for failure in report.failed} == {"red.png", "blue.png"}
+    assert {record.name: (id, record.caption) for id, record in filled.records().items()} == before
+    assert [m.record.name for m in search(filled, encoder, StyleQuery("red", "semantic"))] == ["warm/red"]
+
+    other = ColourEncoder("other@2")
+    report = ingest(filled, other, [folder], "rebuild")
+    del before["warm/red"]  # nothing is left that another encoder could look at
+    assert {record.name: (id, record.caption) for id, record in filled.records().items()} == before
+    assert {Path(failure["file"]).name for failure in report.failed} == {"red.png", "blue.png"}
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", bytes(100)])
+def test_a_picture_that_lost_its_bytes_is_named_and_no_other_suffers(
+    filled: StyleStore, encoder: ColourEncoder, folder: Path, content: bytes
+) -> None:
+    kept = [keep_picture(filled, Image.new("RGB", (8, 8), colour), colour, []) for colour in ("green", "navy")]
+    assert ingest(filled, encoder, [folder], "sync").total == 7
+    kept[0].write_bytes(content)
+    for update in ("sync", "add", "rebuild", "sync"):
+        report = ingest(StyleStore(filled.folder), encoder, [folder], update)
+        assert ([failure["file"] for failure in report.failed], report.total) == ([str(kept[0])], 7)
+    assert len(search(filled, encoder, StyleQuery("green", "semantic", top_k=7))) == 7
+    keep_picture(filled, Image.new("RGB", (8, 8), "green"), "green", [])
+    assert ingest(filled, encoder, [folder], "sync").failed == []
+    assert [record.name for record in filled.records().values() if Path(record.file) == kept[0]] == [kept[0].stem]
+
+
+@pytest.mark.parametrize("content", [b"", b"half", bytes(200), None])
+def test_an_encoding_that_is_not_whole_is_made_again(filled: StyleStore, content: bytes | None) -> None:
+    other = ColourEncoder("other")
+    keep_encodings(filled, "other", other.encode_images)
+    id = filled.ids()[0]
+    whole = filled.encodings.read("other", id)
+    assert whole is not None
+    file = filled.folder / "encodings" / "other" / f"{id}.npy"
+    good = file.read_bytes()
+    file.write_bytes(good[:-14] + b"####" + good[-10:] if content is None else content)
+    assert filled.encodings.read("other", id) is None
+    assert keep_encodings(filled, "other", other.encode_images) == 1
+    assert np.array_equal(filled.encodings.read("other", id), whole)
 
 
 def test_a_touched_file_is_read_but_not_embedded(filled: StyleStore, encoder: ColourEncoder, folder: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from fakes import ColourEncoder, paint
 from style_pack.retrieval.finder import find_pictures
 from style_pack.retrieval.ingest import ingest
+from style_pack.retrieval.reader import open_picture
 from style_pack.retrieval.store import StyleStore
 from style_pack.retrieval.stylepack import export_pack
 
@@ -55,6 +56,25 @@ def test_a_pack_brings_everything_and_embeds_nothing(
         assert Path(copy.file).is_relative_to(other.folder)
     ids = list(here)
     assert np.array_equal(filled.vectors(ids), other.vectors(ids))
+
+
+def test_pictures_of_an_earlier_pack_stay_until_those_of_the_next_are_stored(
+    filled: StyleStore, other: StyleStore, encoder: ColourEncoder, pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(other, encoder, [pack], "sync")
+    filled.remove(filled.ids(1))
+    export_pack(filled, pack)
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as ended, pytest.raises(KeyboardInterrupt):
+        ended.setattr(StyleStore, "remove", fail)
+        ingest(other, encoder, [pack], "sync")
+    assert [open_picture(Path(record.file)).size for record in other.records().values()] == [(16, 16)] * 5
+    assert ingest(other, encoder, [pack], "sync").total == 4
+    assert {Path(record.file).is_file() for record in other.records().values()} == {True}
+    assert len(list((other.folder / "packs").iterdir())) == 1
 
 
 def test_pictures_of_a_flat_folder_get_no_tag_by_being_unpacked(
