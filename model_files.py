@@ -117,7 +117,8 @@ def fingerprint(path: Path) -> str:
     A full hash of a 4 GB checkpoint would cost more than making a picture. A folder is the hash of its weights files.
     """
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in (".safetensors", ".bin"))
+    inside = (file for file in path.rglob("*") if file.suffix in (".safetensors", ".bin") and file.is_file())
+    files = [path] if path.is_file() else sorted(inside)
     for file in files:
         size = file.stat().st_size
         digest.update(str(size).encode())

@@ -65,7 +65,7 @@ def _checkpoint(path: Path, shapes: Shapes) -> ModelFile | None:
     width = shape_of(shapes, keys[0], 2)[1] if keys else 0
     family = _FAMILIES.get(width, f"Stable Diffusion with {width}-wide text tokens")
     in_channels = shape_of(shapes, first, 4)[1] if first in shapes else 0
-    task = {4: "", 8: " instruct-pix2pix", 9: " inpainting"}.get(in_channels, f" {in_channels}-channel")
+    task = {0: "", 4: "", 8: " instruct-pix2pix", 9: " inpainting"}.get(in_channels, f" {in_channels}-channel")
     article = "an" if family.startswith("S") and family != "Stable Diffusion 2" else "a"
     return ModelFile(
         path, "checkpoint", f"{article} {family}{task} checkpoint", width, in_channels, original_layout=True

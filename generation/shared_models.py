@@ -31,8 +31,12 @@ class SharedModels:
 
 def file_version(path: Path) -> Hashable:
     """Return what tells a file, or a folder's files, from all others and from what was replaced under its name."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in _READ)
+    files = [path] if path.is_file() else sorted(filter(_is_read, path.rglob("*")))
     return tuple((str(file.resolve()), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files)
+
+
+def _is_read(file: Path) -> bool:
+    return file.suffix in _READ and file.is_file()
 
 
 def of_the_same_layers(model: torch.nn.Module) -> Any:
