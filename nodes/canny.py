@@ -6,6 +6,7 @@ from comfy_api.latest import io, ui
 from ..generation.canny import edges_from_sketch
 from . import convert
 from .requirements import OPENCV, choose, require
+from .sockets import SHOWS
 
 MODES = ("auto", "canny", "lineart", "edge_map")
 FITS = ("pad", "crop", "stretch")
@@ -56,6 +57,7 @@ class CannyFromSketch(io.ComfyNode):
                 io.Image.Output(display_name="edges", tooltip="White lines on black, for any Canny ControlNet."),
                 io.String.Output(display_name="report", tooltip="What was detected and done, in a line a picture."),
             ],
+            **SHOWS,
         )
 
     @classmethod

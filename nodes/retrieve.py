@@ -15,7 +15,7 @@ from ..retrieval.records import StyleMatch
 from ..retrieval.search import STRATEGIES, StyleQuery, search
 from . import contact_sheet, convert
 from .requirements import RETRIEVAL, choose, find_mistakes, require
-from .sockets import KnowledgeBase, StyleKB, StyleReferences, StyleReferencesSocket
+from .sockets import SHOWS, KnowledgeBase, StyleKB, StyleReferences, StyleReferencesSocket
 
 
 class RetrieveStyle(io.ComfyNode):
@@ -94,6 +94,7 @@ class RetrieveStyle(io.ComfyNode):
                     "strategy, matching words and tags, runner-up and margin; or a single one that says why none.",
                 ),
             ],
+            **SHOWS,
         )
 
     @classmethod

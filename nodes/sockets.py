@@ -1,5 +1,6 @@
 """The pack's own socket types and the values that travel through them."""
 
+import inspect
 from dataclasses import dataclass
 
 from comfy_api.latest import io
@@ -13,6 +14,12 @@ from ..retrieval.store import StyleStore
 StyleKB = io.Custom("STYLE_KB")
 StyleReferencesSocket = io.Custom("STYLE_REFERENCES")
 StylePipelineSocket = io.Custom("STYLE_PIPELINE")
+
+# For the schema of a node that shows something: since 0.18 ComfyUI shows that again when it has the node in its cache.
+# web/js/shown.js does it for older versions.
+SHOWS = (
+    {"has_intermediate_output": True} if "has_intermediate_output" in inspect.signature(io.Schema).parameters else {}
+)
 
 
 @dataclass(frozen=True)

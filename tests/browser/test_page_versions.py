@@ -18,6 +18,9 @@ Json = dict[str, Any]
 WORKFLOWS = ROOT / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 SKETCHES = sorted(path.name for path in (ROOT / "styles" / "sketches").iterdir() if path.suffix in (".png", ".jpg"))
+OF_NEWER = "Style Knowledge Base rejected the value for sources."
+"""What pages since 1.49 say themselves of a widget that a node refuses; the node's sentence is among the details."""
+
 VALUES = "node => node.widgets.find(widget => widget.name === 'image').options.values"
 
 
@@ -125,3 +128,28 @@ def test_a_workflow_that_was_saved_with_the_copies_in_temp_opens_clean(editor: C
     assert (editor.red_nodes(), editor.warnings()) == ([], [])
     [loaded] = [node for node in editor.export()["api"].values() if node["class_type"] == "LoadImage"]
     assert loaded["inputs"]["image"] == "style_rag/house_lineart.png"
+
+
+def test_a_mistake_is_told_in_one_sentence_at_its_widget(editor: ComfyPage) -> None:
+    editor.load_workflow(read("quickstart"), "mistaken")
+    settle(editor)
+    editor.page.evaluate(
+        """() => app.graph.nodes.find(node => node.type === 'StyleKnowledgeBase')
+            .widgets.find(widget => widget.name === 'sources').value = 'no such folder'"""
+    )
+    editor.queue()
+    marked = "app.graph.nodes.flatMap(node => (node.inputs ?? []).filter(input => input.hasErrors).map(i => i.name))"
+    editor.page.wait_for_function(f"{marked}.length")
+    assert editor.page.evaluate(marked) == ["sources"]
+    if editor.version:
+        assert editor.red_nodes() == ["StyleKnowledgeBase"]
+        said = editor.page.get_by_test_id("error-overlay")
+        said.wait_for()
+        if "rejected" not in said.inner_text():  # 1.43 has the sentence below this button alone, newer ones beside it
+            editor.page.get_by_test_id("error-overlay-see-errors").click()
+    sentence = "source 'no such folder' does not exist"
+    told = editor.page.get_by_text(sentence).or_(editor.page.get_by_text(OF_NEWER))
+    told.first.wait_for()
+    body = editor.page.inner_text("body")
+    assert body.count(sentence) + body.count(OF_NEWER) == 1
+    editor.page.keyboard.press("Escape")

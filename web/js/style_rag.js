@@ -5,6 +5,7 @@ import { Gallery, chosenName } from "./gallery.js";
 import { addToGraph, dropStyle, middleOfCanvas, pictureOf, pin } from "./graph.js";
 import { STYLE_TYPE } from "./grid.js";
 import * as requests from "./requests.js";
+import { showAgain } from "./shown.js";
 import { offerSketches, renameSketch } from "./sketches.js";
 import { loadWords, t } from "./words.js";
 
@@ -88,6 +89,7 @@ app.registerExtension({
     api.addEventListener("reconnected", () => gallery?.refresh());
     api.addEventListener("execution_success", () => gallery?.refreshIfChanged());
     takeDrops();
+    showAgain();
   },
   getNodeMenuItems(node) {
     if (!node.imgs?.length) return [];
