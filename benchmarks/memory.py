@@ -2,7 +2,8 @@
 
 Counts the bytes of all tensors that live at once in one pass of ControlNet and UNet with guidance, and in decoding.
 Attention is counted as fused (its output alone) and as kept whole (with all scores). The IP-Adapter's tokens, and what
-a GPU's libraries take beside (context, workspaces, fragments), are not counted. Prints one JSON object a case.
+a GPU's libraries take beside (context, workspaces, fragments), are not counted. Prints one JSON object a case, with
+what ComfyUI is told beforehand, from `generation/memory_need.py`, as `told`.
 """
 
 import json
@@ -12,10 +13,13 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-from pack import ROOT
+from pack import ROOT, import_pack
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+import_pack()
+from style_pack.generation.memory_need import decoding_bytes, sampling_bytes  # noqa: E402
 
 CONFIGS = ROOT / "generation" / "configs"
 CASES = ((512, 1), (768, 1), (512, 4), (768, 4))  # side in pixels, pictures
@@ -104,6 +108,8 @@ def main() -> None:
         for fused in (True, False):
             name = "fused" if fused else "whole"
             row |= {f"sampling_{name}": peak(fused, step), f"decoding_{name}": peak(fused, decode)}
+            row |= {f"sampling_{name}_told": sampling_bytes(unet, 2 * count, side, side, fused)}
+        row |= {"decoding_told": decoding_bytes(vae, side, side)}
         print(json.dumps(row), flush=True)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from .memory_need import decoding_bytes
 from .pipeline import StylePipeline
 
 
@@ -17,17 +18,22 @@ def decode(pipeline: StylePipeline, latents: torch.Tensor) -> tuple[torch.Tensor
     fp16 ends at 65,504, and the activations of SD 1.5's VAE can go beyond: such a picture is decoded again in fp32.
     """
     if not torch.isfinite(latents).all():
+        dtype = next(pipeline.denoiser.unet.parameters()).dtype
+        wider = "precision fp32 or bf16 on LoadStylePipeline"
+        other = "another base_model, controlnet, ip_adapter or LoRA, for one of them is damaged"
         raise ValueError(
-            f"sampling in {_name(latents.dtype)} gave latents that are not finite: choose precision fp32 or bf16 on "
-            "LoadStylePipeline."
+            f"sampling in {_name(dtype)} gave latents that are not finite: choose "
+            f"{wider if dtype == torch.float16 else other}."
         )
     vae = pipeline.vae
-    device = pipeline.on_device(vae)
+    sides = [8 * side for side in latents.shape[-2:]]
+    device = pipeline.on_device(vae, needed=decoding_bytes(vae, *sides))
     pictures, dtypes = [], []
     for row in latents.to(device):
         picture, dtype = _decode_one(vae, row[None]), next(vae.parameters()).dtype
         if not torch.isfinite(picture).all() and dtype != torch.float32:
             with _in_float32(vae):
+                pipeline.on_device(vae, needed=decoding_bytes(vae, *sides))
                 picture, dtype = _decode_one(vae, row[None]), torch.float32
         if not torch.isfinite(picture).all():
             raise ValueError(

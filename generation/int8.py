@@ -1,12 +1,13 @@
-"""Weights kept in int8: one byte a number, and one scale for each output channel. What is computed stays in floats.
+"""Weights kept in less than they are computed in: in int8, or in fp16 where the device is bad at computing in it.
 
-Linear layers and convolutions alike, which are two thirds of SD 1.5's UNet and ControlNet, and which torchao's
-weight-only int8 leaves as they are. A weight is made anew whenever its layer runs: one layer's floats live at a time.
+In int8 that is one byte a number, and one scale for each output channel. Linear layers and convolutions alike, which
+are two thirds of SD 1.5's UNet and ControlNet, and which torchao's weight-only int8 leaves as they are. A weight is
+made anew whenever its layer runs: one layer's floats live at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,23 +19,44 @@ _LEVELS = 127  # on either side of zero
 Additions = Sequence[tuple[float, Any]]
 
 
-class Int8Layer:
-    """A layer whose `weight` is a product. int8: (out, ...); scale: (out, 1, ...), in the dtype of computing."""
+class KeptLayer:
+    """A layer whose `weight`, in the dtype of computing, is made of what is kept of it, of the same shape."""
 
-    int8: torch.Tensor
-    scale: torch.Tensor
+    kept: torch.Tensor
     additions: Additions = ()
+
+    def made(self) -> torch.Tensor:
+        """Return the weight without what LoRAs add."""
+        raise NotImplementedError
 
     @property
     def weight(self) -> torch.Tensor:
         """Return the weight in the dtype of computing, with what LoRAs add: rounded to int8 that would be lost."""
-        weight = self.int8.to(self.scale.dtype) * self.scale
+        weight = self.made()
         if self.additions:
             total = weight.float()
             for strength, change in self.additions:
                 total = change.added_to(total, strength)
             weight = total.to(weight.dtype)
         return weight
+
+
+class Int8Layer(KeptLayer):
+    """A layer whose `weight` is a product. kept: int8; scale: (out, 1, ...), in the dtype of computing."""
+
+    scale: torch.Tensor
+
+    def made(self) -> torch.Tensor:
+        return self.kept.to(self.scale.dtype) * self.scale
+
+
+class HalfLayer(KeptLayer):
+    """A layer whose `weight` is kept in fp16 or bf16, and widened."""
+
+    computed: torch.dtype
+
+    def made(self) -> torch.Tensor:
+        return self.kept.to(self.computed)
 
 
 class Int8Linear(Int8Layer, torch.nn.Linear):  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -45,19 +67,44 @@ class Int8Conv2d(Int8Layer, torch.nn.Conv2d):  # pyright: ignore[reportIncompati
     """A Conv2d made by `to_int8`."""
 
 
-_KINDS: dict[type, type] = {torch.nn.Linear: Int8Linear, torch.nn.Conv2d: Int8Conv2d}
+class HalfLinear(HalfLayer, torch.nn.Linear):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """A Linear made by `keep_in`."""
+
+
+class HalfConv2d(HalfLayer, torch.nn.Conv2d):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """A Conv2d made by `keep_in`."""
+
+
+_INT8: dict[type, type] = {torch.nn.Linear: Int8Linear, torch.nn.Conv2d: Int8Conv2d}
+_HALF: dict[type, type] = {torch.nn.Linear: HalfLinear, torch.nn.Conv2d: HalfConv2d}
+
+
+def keep_in(module: torch.nn.Module, dtype: torch.dtype | None) -> None:
+    """Keep the large weights of a module's layers in int8, fp16 or bf16, in place. None: as they are."""
+    if dtype == torch.int8:
+        to_int8(module)
+    elif dtype is not None:
+        for layer in _large_layers(module, _HALF):
+            kept, layer.computed = layer.weight.detach().to(dtype), layer.weight.dtype
+            del layer.weight
+            layer.__class__ = _HALF[type(layer)]
+            layer.kept = torch.nn.Parameter(kept, requires_grad=False)
 
 
 def to_int8(module: torch.nn.Module) -> None:
     """Round the large weights of a module's layers to int8, in place, one layer after the other."""
+    for layer in _large_layers(module, _INT8):
+        parts = quantise(layer.weight.detach())
+        del layer.weight
+        layer.__class__ = _INT8[type(layer)]
+        layer.kept, layer.scale = (torch.nn.Parameter(part, requires_grad=False) for part in parts)
+
+
+def _large_layers(module: torch.nn.Module, kinds: dict[type, type]) -> Iterator[Any]:
     layer: Any
     for layer in module.modules():
-        kind = _KINDS.get(type(layer))
-        if kind is not None and layer.weight.numel() >= SMALLEST:
-            parts = quantise(layer.weight.detach())
-            del layer.weight
-            layer.__class__ = kind
-            layer.int8, layer.scale = (torch.nn.Parameter(part, requires_grad=False) for part in parts)
+        if type(layer) in kinds and layer.weight.numel() >= SMALLEST:
+            yield layer
 
 
 def quantise(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,6 +116,7 @@ def quantise(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return steps.round().clamp(-_LEVELS, _LEVELS).to(torch.int8), scale
 
 
-def is_int8(module: torch.nn.Module) -> bool:
-    """Tell whether some of a module's weights are kept in int8."""
-    return any(isinstance(layer, Int8Layer) for layer in module.modules())
+def kept_in(module: torch.nn.Module) -> torch.dtype:
+    """Return the dtype that a module's large weights are kept in, which is that of computing where none is less."""
+    weights = (layer.kept for layer in module.modules() if isinstance(layer, KeptLayer))
+    return next(weights, next(module.parameters())).dtype

@@ -18,7 +18,7 @@ import torch
 from ..model_files import fingerprint, identify, load_state_dict, read_metadata
 from ..weight_files import shown
 from .files import expect_lora
-from .int8 import Int8Layer
+from .int8 import KeptLayer
 from .pipeline import StylePipeline
 from .saved_work import forget_packed
 
@@ -93,8 +93,8 @@ def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterato
     """Change the weights of a part for as long as the context lasts; whatever ends it, they are bit for bit as before.
 
     Where several change one layer their changes are added up in float32 and rounded once, to the weight's dtype; the
-    weights themselves are laid aside, not copied. On a layer in int8 that is done whenever it runs, for its steps are
-    larger than most of what a LoRA changes.
+    weights themselves are laid aside, not copied. On a layer in int8, whose steps are larger than most of what a LoRA
+    changes, and on one that is kept narrower than it computes, that is done whenever it runs.
     """
     names = {name for lora in loras if lora.strength for name in lora.changes[part]}
     layers: dict[str, Any] = {name: module.get_submodule(name) for name in sorted(names)}
@@ -103,7 +103,7 @@ def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterato
         for name, layer in layers.items():
             weight = layer.weight.data
             found = [(lora.strength, lora.changes[part][name]) for lora in loras if name in lora.changes[part]]
-            if isinstance(layer, Int8Layer):
+            if isinstance(layer, KeptLayer):
                 layer.additions = [(strength, change.on(weight.device)) for strength, change in found]
                 continue
             total = weight.float()
@@ -117,8 +117,15 @@ def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterato
             layers[name].weight.data = original
             forget_packed(layers[name])  # which was made of the merged one
         for layer in layers.values():
-            if isinstance(layer, Int8Layer):
+            if isinstance(layer, KeptLayer):
                 layer.additions = ()
+
+
+def merged_bytes(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> int:
+    """Return what `merged` takes beside the weights that it lays aside."""
+    names = {name for lora in loras if lora.strength for name in lora.changes[part]}
+    layers = [module.get_submodule(name) for name in names]
+    return sum(layer.weight.nbytes for layer in layers if not isinstance(layer, KeptLayer))
 
 
 def _layers(module: torch.nn.Module) -> dict[str, str]:

@@ -1,13 +1,14 @@
 """What a run does when memory ends: it takes one measure more and tries the stage again, until none is left.
 
-It knows no ComfyUI: which exceptions mean "out of memory", and how to free the device, is handed in with the pipeline.
+It knows no ComfyUI: which errors mean "out of memory", and how to free the device, is handed in with the pipeline.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -15,8 +16,12 @@ from torch.overrides import TorchFunctionMode
 
 Result = TypeVar("Result")
 Measure = tuple[str, Callable[[], AbstractContextManager[Any]]]
+Modules = Sequence[torch.nn.Module]
 
-OUT_OF_MEMORY = torch.cuda.OutOfMemoryError  # the one class of all devices, under the name that older torch has too
+OUT_OF_MEMORY = torch.cuda.OutOfMemoryError  # the class of most devices, under the name that older torch has too
+# What else torch raises says: Metal, whose tensors have a largest size too, cuBLAS and cuDNN, main memory.
+_ENDED = ("out of memory", "invalid buffer size", "status_alloc_failed", "can't allocate memory", "not enough memory")
+_CUDA_MEMORY_ALLOCATION = 2  # the code of torch.AcceleratorError, which is CUDA's own
 SLICE_BYTES = 64 * 2**20  # of attention scores at a time
 TILE = 32  # latents a side, 256 pixels
 OVERLAP = 0.25  # diffusers' own, the share of a tile that is blended
@@ -24,16 +29,24 @@ OVERLAP = 0.25  # diffusers' own, the share of a tile that is blended
 log = logging.getLogger("style_pack.generation")
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error of torch's means that the device's memory ended, or main memory on a processor."""
+    if isinstance(error, OUT_OF_MEMORY):
+        return True
+    coded = getattr(error, "error_code", None) == _CUDA_MEMORY_ALLOCATION
+    return isinstance(error, RuntimeError) and (coded or any(words in str(error).lower() for words in _ENDED))
+
+
 class MemoryLadder:
     """The measures of one run. They stay until it is left, and are undone then, whatever ended it.
 
-    out_of_memory: the exceptions that mean it; any other passes. make_room: frees everything on the device.
-    taken: the names of the measures, in their order.
+    is_out_of_memory: which errors mean it; any other passes. make_room: frees everything on the device but for the
+    modules that it is given. taken: the names of the measures, in their order.
     """
 
-    def __init__(self, out_of_memory: tuple[type[Exception], ...], make_room: Callable[[], None]) -> None:
+    def __init__(self, is_out_of_memory: Callable[[BaseException], bool], make_room: Callable[..., None]) -> None:
         self.taken: list[str] = []
-        self._out_of_memory = out_of_memory
+        self._is_out_of_memory = is_out_of_memory
         self._make_room = make_room
         self._undo = ExitStack()
 
@@ -43,9 +56,12 @@ class MemoryLadder:
     def __exit__(self, *error: object) -> None:
         self._undo.close()
 
-    def run(self, stage: str, attempt: Callable[[], Result], *measures: Measure) -> Result:
-        """Return what `attempt` returns, taking the measures one by one, and making room last, while memory ends."""
-        for name, enter in (*measures, ("device freed", self._freed)):
+    def run(self, stage: str, modules: Modules, attempt: Callable[[], Result], *measures: Measure) -> Result:
+        """Return what `attempt` returns, making room first, then taking the measures one by one, while memory ends.
+
+        modules: what the stage computes with, and so what stays on the device.
+        """
+        for name, enter in (("device freed", partial(self._freed, modules)), *measures):
             done, result = self._try(attempt)
             if done:
                 return result
@@ -57,19 +73,21 @@ class MemoryLadder:
             return result
         raise OUT_OF_MEMORY(
             f"the device ran out of memory while {stage}, even after these measures: {', '.join(self.taken)}. Choose a "
-            "smaller width and height or batch_size, precision fp16, or close other programs that use the device."
+            "smaller width and height or batch_size, precision int8, or close other programs that use the device."
         )
 
     def _try(self, attempt: Callable[[], Result]) -> tuple[bool, Any]:
         """Only once this has returned are the exception, its frames and their tensors gone."""
         try:
             return True, attempt()
-        except self._out_of_memory:
+        except RuntimeError as error:  # what torch raises for it, on every device, is one
+            if not self._is_out_of_memory(error):
+                raise
             return False, None
 
     @contextmanager
-    def _freed(self) -> Iterator[None]:
-        self._make_room()
+    def _freed(self, modules: Modules) -> Iterator[None]:
+        self._make_room(*modules)
         yield
 
 

@@ -13,10 +13,10 @@ from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPV
 
 from ..model_files import ModelFile, fingerprint
 from .files import PipelineFiles
-from .int8 import to_int8
+from .int8 import keep_in
 from .interrupts import go_on
 from .ip_adapter import add_ip_adapter
-from .memory_ladder import OUT_OF_MEMORY
+from .memory_ladder import is_out_of_memory
 from .shared_models import SharedModels, file_version, of_the_same_layers
 from .weights import load_base, load_controlnet, load_image_encoder, load_scheduler_config, load_tokenizer
 
@@ -41,7 +41,7 @@ class Denoiser(torch.nn.Module):
         self.units = units or (unet, controlnet)
 
 
-def _own_device(*modules: torch.nn.Module) -> torch.device:
+def _own_device(*modules: torch.nn.Module, needed: int = 0) -> torch.device:
     return next(modules[0].parameters()).device
 
 
@@ -49,7 +49,7 @@ def _stay(module: torch.nn.Module) -> None:
     """Leave a module where it is."""
 
 
-def _no_room() -> None:
+def _no_room(*kept: torch.nn.Module) -> None:
     """Free nothing: who runs the pipeline alone has nothing else on the device."""
 
 
@@ -63,10 +63,12 @@ class StylePipeline:
 
     reads_hidden_states: the adapter (plus, full-face) reads the image encoder's last but one hidden state.
     identities: part -> file name, description and fingerprint of what it was loaded from.
-    on_device: brings modules to the device that they should compute on, and returns that device.
+    on_device: brings modules to the device that they should compute on, and returns that device; `needed`, in bytes, is
+    what computing takes there beside their weights. fused_attention: whether attention keeps its scores out of that.
     off_device: takes a module off it, where that makes room for another. release: does so as soon as a stage is over,
     where memory is short from the start.
-    out_of_memory: the exceptions that mean that the device's memory ended. make_room: takes everything off the device.
+    is_out_of_memory: whether an error means that the device's memory ended. make_room: takes everything off the device
+    but for the modules that it is given.
     loras: merged into UNet and text encoder while they run. check: raises when the user has ended the run.
     find_embedding: the file of an embedding that a prompt names; raises FileNotFoundError.
     encodings: of the prompts and references that were used last, on the CPU.
@@ -83,8 +85,9 @@ class StylePipeline:
     identities: dict[str, dict[str, str]] = field(default_factory=dict)
     on_device: Callable[..., torch.device] = _own_device
     off_device: Callable[[torch.nn.Module], None] = _stay
-    out_of_memory: tuple[type[Exception], ...] = (OUT_OF_MEMORY,)
-    make_room: Callable[[], None] = _no_room
+    is_out_of_memory: Callable[[BaseException], bool] = is_out_of_memory
+    make_room: Callable[..., None] = _no_room
+    fused_attention: bool = True
     check: Callable[[], None] = go_on
     loras: tuple[Lora, ...] = ()
     release: Callable[[torch.nn.Module], None] = _stay
@@ -114,22 +117,22 @@ def load_pipeline(
     dtype: torch.dtype,
     check: Callable[[], None] = go_on,
     shared: SharedModels | None = None,
-    int8: bool = False,
+    kept: torch.dtype | None = None,
+    encoder_kept: torch.dtype | None = None,
 ) -> StylePipeline:
     """Load the weights in `dtype` on the CPU, asking `check` between files. `tokenizer`: folder for a single file.
 
-    shared: where models of the same file and precision are taken from, if they are in use. int8: keep the weights of
-    UNet, ControlNet and IP-Adapter in it.
+    shared: where models of the same file and precision are taken from, if they are in use. kept, encoder_kept: what the
+    weights of UNet, ControlNet and IP-Adapter, and those of the image encoder, are kept in, where that is less.
     """
     shared = SharedModels() if shared is None else shared
     own_tokenizer = files.base_model.path / "tokenizer"
-    parts = _share_base(files.base_model, dtype, shared, int8)
+    parts = _share_base(files.base_model, dtype, shared, kept)
     check()
-    key = {"image_encoder": (file_version(files.image_encoder.path), dtype)}
-    image_encoder = shared.get(key, lambda: {"image_encoder": load_image_encoder(files.image_encoder, dtype)})
-    encoder = image_encoder["image_encoder"], _image_processor(image_encoder["image_encoder"])
+    image_encoder = _share_image_encoder(files.image_encoder, dtype, shared, encoder_kept)
+    encoder = image_encoder, _image_processor(image_encoder)
     check()
-    denoiser = _share_denoiser(files, parts.pop("unet"), encoder, dtype, shared, int8)
+    denoiser = _share_denoiser(files, parts.pop("unet"), encoder, dtype, shared, kept)
     for module in (denoiser, *denoiser.units, parts["vae"], parts["text_encoder"], encoder[0]):
         module.requires_grad_(False).eval()
     return StylePipeline(
@@ -154,18 +157,28 @@ def _image_processor(encoder: CLIPVisionModelWithProjection) -> CLIPImageProcess
     return CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
 
 
-def _share_base(file: ModelFile, dtype: torch.dtype, shared: SharedModels, int8: bool) -> dict[str, Any]:
+def _share_base(file: ModelFile, dtype: torch.dtype, shared: SharedModels, kept: torch.dtype | None) -> dict[str, Any]:
     """Return UNet, VAE and text encoder."""
     version = file_version(file.path)
 
     def load() -> dict[str, Any]:
         models = load_base(file, dtype)
-        if int8:
-            to_int8(models["unet"])
+        keep_in(models["unet"], kept)
         return models
 
-    keys = {"unet": (version, dtype, int8), "vae": (version, dtype), "text_encoder": (version, dtype)}
+    keys = {"unet": (version, dtype, kept), "vae": (version, dtype), "text_encoder": (version, dtype)}
     return shared.get(keys, load)
+
+
+def _share_image_encoder(
+    file: ModelFile, dtype: torch.dtype, shared: SharedModels, kept: torch.dtype | None
+) -> CLIPVisionModelWithProjection:
+    def load() -> dict[str, Any]:
+        model = load_image_encoder(file, dtype)
+        keep_in(model, kept)
+        return {"image_encoder": model}
+
+    return shared.get({"image_encoder": (file_version(file.path), dtype, kept)}, load)["image_encoder"]
 
 
 def _share_denoiser(
@@ -174,7 +187,7 @@ def _share_denoiser(
     encoder: tuple[CLIPVisionModelWithProjection, Any],
     dtype: torch.dtype,
     shared: SharedModels,
-    int8: bool,
+    kept: torch.dtype | None,
 ) -> Denoiser:
     """Put the base model's layers, an IP-Adapter and a ControlNet together. encoder: the image encoder, its processor.
 
@@ -183,21 +196,19 @@ def _share_denoiser(
 
     def load() -> dict[str, Any]:
         model = load_controlnet(files.controlnet, dtype)
-        if int8:
-            to_int8(model)
+        keep_in(model, kept)
         return {"controlnet": model}
 
     def add_adapter() -> dict[str, Any]:
         unet = of_the_same_layers(base)
         adapter = add_ip_adapter(unet, *encoder, files.ip_adapter).to("cpu")  # the base may be on a device already
-        if int8:
-            to_int8(adapter)
+        keep_in(adapter, kept)
         return {"with_adapter": unet, "adapter": adapter}
 
     of_base, of_adapter, of_control = (
         file_version(file.path) for file in (files.base_model, files.ip_adapter, files.controlnet)
     )
-    controlnet = shared.get({"controlnet": (of_control, dtype, int8)}, load)["controlnet"]
-    added = (of_base, of_adapter, dtype, int8)
+    controlnet = shared.get({"controlnet": (of_control, dtype, kept)}, load)["controlnet"]
+    added = (of_base, of_adapter, dtype, kept)
     unet = shared.get({"with_adapter": added, "adapter": added}, add_adapter)
     return Denoiser(unet["with_adapter"], controlnet, (base, unet["adapter"], controlnet))

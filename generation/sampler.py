@@ -14,8 +14,9 @@ from .conditioning import Reference, empty_reference, encode_prompts, encode_ref
 from .decoding import decode
 from .denoise import Conditioning, StepCallback, denoise
 from .interrupts import interruptible
-from .lora import merged
+from .lora import merged, merged_bytes
 from .memory_ladder import MemoryLadder, SlicedAttention, tiled_decoding
+from .memory_need import sampling_bytes
 from .pipeline import StylePipeline
 from .plan import plan_steps
 from .schedulers import build_scheduler
@@ -59,27 +60,28 @@ def generate(
     references = [reference for reference in references if reference.weight > 0]
     styled = bool(references) and settings.ip_adapter_scale != 0
     coders = (pipeline.text_encoder, pipeline.image_encoder, pipeline.vae)
-    ladder = MemoryLadder(pipeline.out_of_memory, pipeline.make_room)
+    ladder = MemoryLadder(pipeline.is_out_of_memory, pipeline.make_room)
     with ladder, interruptible(coders, pipeline.check):
         with _timed(seconds, "prompt"):
             prompts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
-            text, no_text = ladder.run(
-                "encoding the prompt", partial(encode_prompts, pipeline, prompts, settings.clip_skip)
-            )
+            encode = partial(encode_prompts, pipeline, prompts, settings.clip_skip)
+            text, no_text = ladder.run("encoding the prompt", [pipeline.text_encoder], encode)
         with _timed(seconds, "reference"):
             encode = partial(empty_reference, pipeline)
             if styled:
                 encode = partial(encode_references, pipeline, references, settings, negative)
-            style, no_style, regions = ladder.run("encoding the references", encode)
+            style, no_style, regions = ladder.run("encoding the references", [pipeline.image_encoder], encode)
         with _timed(seconds, "sampling"):
             conditioning = Conditioning(text, no_text, style, no_style, edges, regions)
             sample = partial(_sample, pipeline, settings, conditioning, styled, on_step)
-            latents = ladder.run("sampling", sample, ("sliced attention", SlicedAttention))
-            for unit in pipeline.denoiser.units:
+            units = pipeline.denoiser.units
+            latents = ladder.run("sampling", units, sample, ("sliced attention", SlicedAttention))
+            for unit in units:
                 pipeline.release(unit)
         with _timed(seconds, "decoding"):
             tiled = partial(tiled_decoding, pipeline.vae, *latents.shape[-2:])
-            images, decoded_in = ladder.run("decoding", partial(decode, pipeline, latents), ("tiled decoding", tiled))
+            whole = partial(decode, pipeline, latents)
+            images, decoded_in = ladder.run("decoding", [pipeline.vae], whole, ("tiled decoding", tiled))
             pipeline.release(pipeline.vae)
     return GenerationResult(images, latents, settings, seconds, ladder.taken, decoded_in)
 
@@ -93,13 +95,17 @@ def _sample(
 ) -> torch.Tensor:
     for encoder in (pipeline.text_encoder, pipeline.image_encoder):
         pipeline.off_device(encoder)
-    device = pipeline.on_device(*pipeline.denoiser.units)
+    unet, rows = pipeline.denoiser.unet, settings.num_images * (2 if settings.guidance_scale > 1 else 1)
+    needed = sampling_bytes(unet, rows, settings.height, settings.width, pipeline.fused_attention)
+    pipeline.on_device(*pipeline.denoiser.units, needed=needed + merged_bytes(unet, "unet", pipeline.loras))
     scheduler = build_scheduler(settings.scheduler, pipeline.scheduler_config)
-    scheduler.set_timesteps(settings.num_inference_steps, device=device)
+    scheduler.set_timesteps(
+        settings.num_inference_steps, device="cpu"
+    )  # float64 of some is more than a device may know
     if hasattr(scheduler, "set_begin_index"):  # else it looks for its first timestep, which rounding may have doubled
         scheduler.set_begin_index(0)
     steps = plan_steps(settings, scheduler, with_control=conditioning.edges is not None, with_style=styled)
-    with merged(pipeline.denoiser.unet, "unet", pipeline.loras):
+    with merged(unet, "unet", pipeline.loras):
         return denoise(pipeline.denoiser, scheduler, settings, steps, conditioning, on_step)
 
 

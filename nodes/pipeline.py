@@ -43,7 +43,7 @@ class LoadStylePipeline(io.ComfyNode):
                     "precision",
                     options=list(PRECISIONS),
                     default="auto",
-                    tooltip="Number format of the weights. auto: fp16 on a GPU that is fast at it, fp32 on the CPU. "
+                    tooltip="Number format of the weights. auto: fp16 on a GPU that is good at it, else fp32. "
                     "int8: UNet and ControlNet take half of fp16's memory, and compute as auto does.",
                 ),
             ],
@@ -103,13 +103,14 @@ class LoadStylePipeline(io.ComfyNode):
 
         check = mm.throw_exception_if_processing_interrupted
         dtype = memory.choose_dtype(precision)
-        pipeline = load_pipeline(files, paths.tokenizer(), dtype, check, _in_use(), precision == "int8")
+        kept = memory.kept_dtypes(precision)
+        pipeline = load_pipeline(files, paths.tokenizer(), dtype, check, _in_use(), *kept)
         pipeline.vae.to(dtype=memory.flagged_dtype("vae", dtype))
         pipeline.text_encoder.to(memory.flagged_dtype("text_enc", dtype))
         pipeline.on_device = memory.on_device
         pipeline.off_device, pipeline.release = memory.off_device, memory.release
-        pipeline.out_of_memory = memory.out_of_memory()
-        pipeline.make_room = memory.make_room
+        pipeline.is_out_of_memory, pipeline.make_room = memory.is_out_of_memory, memory.make_room
+        pipeline.fused_attention = memory.fused_attention()
         pipeline.find_embedding = paths.find_embedding
         return io.NodeOutput(pipeline)
 

@@ -13,7 +13,7 @@ import latent_preview
 import torch
 from comfy_api.latest import io
 
-from ..generation.int8 import is_int8
+from ..generation.int8 import kept_in
 from ..generation.schedulers import SCHEDULERS
 from ..generation.settings import MAX_CLIP_SKIP, MAX_SEED, SPEEDS, STYLE_MODES, GenerationSettings, check_prompt
 from ..retrieval.reader import content_id
@@ -200,8 +200,8 @@ def _describe(pipeline, settings: GenerationSettings, edges: torch.Tensor | None
         "models": pipeline.identities,
         "loras": [{key: vars(lora)[key] for key in ("name", "fingerprint", "strength")} for lora in pipeline.loras],
         "scheduler_config": dict(pipeline.scheduler_config),
-        "dtype": (dtype := str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch.")),
-        "weights": "int8" if is_int8(pipeline.denoiser) else dtype,
+        "dtype": str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch."),
+        "weights": str(kept_in(pipeline.denoiser)).removeprefix("torch."),
         "versions": {package: version(package) for package in ("torch", "diffusers", "transformers")},
     }
 

@@ -58,3 +58,7 @@ def test_cost_of_speed(tmp_path: Path) -> None:
 def test_memory_of_activations() -> None:
     rows = {(row["side"], row["pictures"]): row for row in run("memory.py")}
     assert rows[512, 1]["sampling_fused"] < rows[512, 1]["sampling_whole"] < rows[768, 1]["sampling_whole"]
+    for row in rows.values():
+        for what in ("sampling_fused", "sampling_whole"):
+            assert row[what] <= row[f"{what}_told"] <= 1.08 * row[what]
+        assert row["decoding_whole"] <= row["decoding_told"] <= 1.01 * row["decoding_whole"]

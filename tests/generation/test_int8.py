@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from plain_diffusers import SETTINGS, edges, reference
-from style_pack.generation.int8 import Int8Layer, is_int8, quantise, to_int8
+from style_pack.generation.int8 import Int8Layer, kept_in, quantise, to_int8
 from style_pack.generation.lora import add_lora, merged
 from style_pack.generation.pipeline import StylePipeline
 from style_pack.generation.sampler import generate
@@ -51,7 +51,7 @@ def test_linear_layers_and_convolutions_of_all_parts_are_rounded(
     kinds = {(name.split(".")[0], type(layer).__name__) for name, layer in layers(rounded).items()}
     assert kinds == {(part, kind) for part in ("unet", "controlnet") for kind in ("Int8Linear", "Int8Conv2d")}
     assert any("processor.to_k_ip" in name for name in layers(rounded))
-    assert not is_int8(pipeline.denoiser)
+    assert kept_in(pipeline.denoiser) == torch.float32
     x = torch.randn(2, 5, 96, generator=torch.Generator().manual_seed(1))
     name = next(name for name, layer in layers(rounded).items() if getattr(layer, "in_features", 0) == 96)
     ours, theirs = rounded.denoiser.get_submodule(name)(x), pipeline.denoiser.get_submodule(name)(x)
@@ -64,7 +64,7 @@ def test_a_rounded_weight_takes_a_byte_a_number_beside_its_scales(
     def size(module: torch.nn.Module) -> int:
         return sum(value.nbytes for value in module.state_dict().values())
 
-    spared = sum(3 * layer.int8.numel() - layer.scale.nbytes for layer in layers(rounded).values())
+    spared = sum(3 * layer.kept.numel() - layer.scale.nbytes for layer in layers(rounded).values())
     assert size(pipeline.denoiser) - size(rounded.denoiser) == spared
     assert size(rounded.denoiser) < 0.5 * size(pipeline.denoiser)
 

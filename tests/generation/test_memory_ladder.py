@@ -10,7 +10,7 @@ import pytest
 import torch
 from plain_diffusers import SETTINGS, edges, reference
 from style_pack.generation import memory_ladder
-from style_pack.generation.memory_ladder import OUT_OF_MEMORY, MemoryLadder, SlicedAttention
+from style_pack.generation.memory_ladder import OUT_OF_MEMORY, MemoryLadder, SlicedAttention, is_out_of_memory
 from style_pack.generation.pipeline import StylePipeline
 from style_pack.generation.sampler import GenerationResult, generate
 
@@ -43,9 +43,9 @@ def test_sampling_goes_on_with_sliced_attention_and_gives_the_same_picture(
     monkeypatch.setattr(memory_ladder, "SLICE_BYTES", 64)
     attend = torch.nn.functional.scaled_dot_product_attention
     with monkeypatch.context() as patch:
-        patch.setattr(unet, "forward", fail_first(1, unet.forward))
+        patch.setattr(unet, "forward", fail_first(2, unet.forward))
         sliced = paint(pipeline)
-    assert sliced.memory_steps == ["sliced attention"]
+    assert sliced.memory_steps == ["device freed", "sliced attention"]
     assert (sliced.images - whole.images).abs().max() <= 1e-4
     query, key = torch.randn(2, 1, 4, 40, 8, generator=torch.Generator().manual_seed(1))
     with SlicedAttention():
@@ -81,9 +81,9 @@ def test_decoding_goes_on_in_tiles_and_gives_nearly_the_same_picture(
     whole = generate(pipeline, replace(SETTINGS, **settings), lines, [reference()])
     before = {name: value for name, value in vars(pipeline.vae).items() if "til" in name}
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.vae, "decode", fail_first(1, pipeline.vae.decode))
+        patch.setattr(pipeline.vae, "decode", fail_first(2, pipeline.vae.decode))
         tiled = generate(pipeline, replace(SETTINGS, **settings), lines, [reference()])
-    assert tiled.memory_steps == ["tiled decoding"]
+    assert tiled.memory_steps == ["device freed", "tiled decoding"]
     assert torch.equal(tiled.latents, whole.latents)
     assert tiled.images.shape == whole.images.shape
     difference = (tiled.images - whole.images).abs()
@@ -96,23 +96,26 @@ def test_decoding_goes_on_in_tiles_and_gives_nearly_the_same_picture(
     [
         ("text_encoder", ["device freed"]),
         ("image_encoder", ["device freed"]),
-        ("denoiser.unet", ["sliced attention", "device freed"]),
-        ("vae.decoder", ["tiled decoding", "device freed"]),
+        ("denoiser.unet", ["device freed"]),
+        ("denoiser.unet", ["device freed", "sliced attention"]),
+        ("vae.decoder", ["device freed"]),
+        ("vae.decoder", ["device freed", "tiled decoding"]),
     ],
 )
-def test_the_device_is_freed_last_and_the_stage_runs_once_more(
+def test_the_device_is_freed_of_all_else_before_a_stage_does_with_less(
     pipeline: StylePipeline, monkeypatch: pytest.MonkeyPatch, part: str, measures: list[str]
 ) -> None:
     fresh = replace(pipeline, encodings={})
     whole = paint(fresh)
-    freed: list[int] = []
-    short = replace(pipeline, encodings={}, make_room=lambda: freed.append(1))
+    freed: list[tuple[Any, ...]] = []
+    short = replace(pipeline, encodings={}, make_room=lambda *kept: freed.append(kept))
     module = torch.nn.ModuleDict({"denoiser": pipeline.denoiser, "vae": pipeline.vae}) if "." in part else None
     target = module.get_submodule(part) if module else getattr(pipeline, part)
     monkeypatch.setattr(target, "forward", fail_first(len(measures), target.forward))
     result = paint(short)
     assert result.memory_steps == measures
-    assert len(freed) == 1
+    used = {"denoiser.unet": pipeline.denoiser.units, "vae.decoder": (pipeline.vae,)}
+    assert freed == [used.get(part, (target,))]
     assert (result.latents - whole.latents).abs().max() <= 1e-4
 
 
@@ -123,7 +126,7 @@ def test_when_nothing_helps_the_error_says_what_was_tried_and_what_to_do(
     with monkeypatch.context() as patch:
         patch.setattr(unet, "forward", fail_first(100, unet.forward))
         with pytest.raises(
-            OUT_OF_MEMORY, match=r"while sampling, even after .*sliced attention, device freed\. Choose a"
+            OUT_OF_MEMORY, match=r"while sampling, even after .*device freed, sliced attention\. Choose a"
         ):
             paint(pipeline)
     assert paint(pipeline).memory_steps == []
@@ -140,8 +143,44 @@ def test_what_is_no_shortage_of_memory_passes_at_once(pipeline: StylePipeline, m
         raise Interrupted
 
     with pytest.raises(Interrupted):
-        generate(replace(pipeline, make_room=lambda: calls.append(-1)), SETTINGS, edges(), [reference()], stop)
+        generate(replace(pipeline, make_room=lambda *kept: calls.append(-1)), SETTINGS, edges(), [reference()], stop)
     assert calls == [1]
+
+
+class CodedError(RuntimeError):
+    """As torch.AcceleratorError, which only a driver makes."""
+
+    error_code = 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OUT_OF_MEMORY("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        OUT_OF_MEMORY("XPU out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.91 GB, max allowed: 9.07 GB)."),
+        RuntimeError("Invalid buffer size: 34.36 GiB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried"),
+        CodedError("CUDA error"),
+    ],
+)
+def test_a_shortage_is_known_by_what_each_device_says(
+    pipeline: StylePipeline, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    unet = pipeline.denoiser.unet
+    monkeypatch.setattr(unet, "forward", fail_first(1, unet.forward, error))
+    assert paint(pipeline).memory_steps == ["device freed"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("no memory")])
+def test_another_error_is_not_taken_for_a_shortage(
+    pipeline: StylePipeline, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    unet = pipeline.denoiser.unet
+    monkeypatch.setattr(unet, "forward", fail_first(1, unet.forward, error))
+    with pytest.raises(type(error), match=str(error)):
+        paint(replace(pipeline, make_room=lambda *kept: pytest.fail("room was made")))
 
 
 def test_the_tensors_of_a_failed_try_are_gone_before_the_next_one() -> None:
@@ -156,7 +195,7 @@ def test_the_tensors_of_a_failed_try_are_gone_before_the_next_one() -> None:
 
     gc.disable()
     try:
-        with MemoryLadder((OUT_OF_MEMORY,), lambda: None) as ladder:
-            assert ladder.run("testing", attempt) == "gone"
+        with MemoryLadder(is_out_of_memory, lambda: None) as ladder:
+            assert ladder.run("testing", [], attempt) == "gone"
     finally:
         gc.enable()

@@ -13,7 +13,7 @@ from places import ROOT
 from plain_diffusers import SETTINGS, edges, reference
 from safetensors.torch import load_file, save_file
 from style_pack.generation.files import check_files
-from style_pack.generation.int8 import is_int8
+from style_pack.generation.int8 import kept_in
 from style_pack.generation.pipeline import StylePipeline, load_pipeline
 from style_pack.generation.sampler import generate
 from style_pack.generation.shared_models import SharedModels
@@ -28,11 +28,11 @@ def load(
     controlnet: Path = CONTROL,
     adapter: Path = ADAPTER,
     dtype: torch.dtype = torch.float32,
-    int8: bool = False,
+    kept: torch.dtype | None = None,
     base: Path = BASE,
 ) -> StylePipeline:
     files = check_files(base, controlnet, adapter, [MODELS / "ip-adapter-tiny" / "image_encoder"])
-    return load_pipeline(files, BASE / "tokenizer", dtype, shared=shared, int8=int8)
+    return load_pipeline(files, BASE / "tokenizer", dtype, shared=shared, kept=kept)
 
 
 def halved(source: Path, target: Path) -> Path:
@@ -107,12 +107,12 @@ def test_the_units_hold_every_layer_once_and_layers_moved_with_them_move_for_all
 
 def test_each_precision_has_its_own_weights_and_int8_shares_what_is_not_rounded() -> None:
     shared = SharedModels()
-    whole, half, rounded = load(shared), load(shared, dtype=torch.float16), load(shared, int8=True)
+    whole, half, rounded = load(shared), load(shared, dtype=torch.float16), load(shared, kept=torch.int8)
     assert not storage(whole.denoiser) & storage(half.denoiser)
     assert half.vae is not whole.vae
     assert (rounded.vae, rounded.text_encoder) == (whole.vae, whole.text_encoder)
-    assert [is_int8(unit) for unit in rounded.denoiser.units] == [True, True, True]
-    assert not is_int8(whole.denoiser)
+    assert [kept_in(unit) for unit in rounded.denoiser.units] == [torch.int8] * 3
+    assert kept_in(whole.denoiser) == torch.float32
     assert torch.equal(latents(whole), latents(load(SharedModels())))
 
 

@@ -1,5 +1,6 @@
 """What ComfyUI's manager has on the device in each stage, with `meta` as the device and models of SD 1.5's sizes."""
 
+import gc
 import importlib
 import sys
 from copy import deepcopy
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import published_layouts as layouts
 import pytest
@@ -62,6 +64,7 @@ class Card:
         monkeypatch.setattr(self.mm, "get_free_memory", self.free)
         monkeypatch.setattr(self.mm, "soft_empty_cache", lambda *args: None)
         monkeypatch.setattr(self.mm, "current_loaded_models", [])
+        monkeypatch.setattr(self.memory, "_patchers", WeakKeyDictionary())
         whole, patch = self.memory.WholeModelPatcher, self.memory.WholeModelPatcher.patch_model
 
         def counted(patcher: Any, *args: Any, **kwargs: Any) -> Any:
@@ -71,7 +74,8 @@ class Card:
         monkeypatch.setattr(whole, "patch_model", counted)
 
     def free(self, device: Any = None, torch_free_too: bool = False) -> Any:
-        left = self.size - sum(self.loaded().values())
+        patchers = self.memory._patchers.values()  # while it loads, the manager's own list lacks some
+        left = self.size - sum(patcher.model.model_loaded_weight_memory for patcher in patchers)
         return (left, 0) if torch_free_too else left
 
     def loaded(self) -> dict[str, int]:
@@ -86,7 +90,9 @@ class Card:
         return run
 
 
-def run(card: Card, pipeline: StylePipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def run(
+    card: Card, pipeline: StylePipeline, monkeypatch: pytest.MonkeyPatch, settings: GenerationSettings = SETTINGS
+) -> None:
     pipeline.on_device, pipeline.off_device = card.memory.on_device, card.memory.off_device
     pipeline.image_processor = lambda pictures, **kwargs: SimpleNamespace(pixel_values=torch.zeros(1, 3, 224, 224))
     monkeypatch.setattr(pipeline.text_encoder, "forward", card.during("prompt", [torch.zeros(1, 77, 768)]))
@@ -96,7 +102,7 @@ def run(card: Card, pipeline: StylePipeline, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sampler, "denoise", card.during("sampling", torch.zeros(1, 4, 64, 64)))
     pixels = SimpleNamespace(sample=torch.zeros(1, 3, 512, 512))
     monkeypatch.setattr(pipeline.vae, "decode", card.during("decoding", pixels))
-    sampler.generate(pipeline, SETTINGS, None, [Reference(Image.new("RGB", (64, 64)))])
+    sampler.generate(pipeline, settings, None, [Reference(Image.new("RGB", (64, 64)))])
 
 
 @pytest.mark.parametrize("size", [15, 8, 6])
@@ -206,50 +212,45 @@ def test_what_comfyui_frees_keeps_no_copies_of_its_weights(comfy_nodes: Nodes, m
     assert conv not in saved_work._kept
 
 
-def test_an_interrupt_is_never_taken_for_a_shortage_of_memory(
+def test_what_sampling_takes_is_made_room_for_beforehand(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """At 768 pixels on a card of 8 GB the VAE of the last run is in the way of whole attention, and not of fused."""
+    card = Card(comfy_nodes, monkeypatch, 8 * GB)
+    pipeline = sd15(tmp_path)
+    large = replace(SETTINGS, width=768, height=768)
+    for pipeline.fused_attention, stays in ((True, {"AutoencoderKL"}), (False, set())):
+        run(card, pipeline, monkeypatch)
+        run(card, pipeline, monkeypatch, large)
+        assert card.stages["sampling"].keys() == DENOISER | stays
+
+
+def test_room_is_made_of_all_but_what_is_named(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    card = Card(comfy_nodes, monkeypatch, 15 * GB)
+    pipeline = sd15(tmp_path)
+    run(card, pipeline, monkeypatch)
+    card.memory.make_room(*pipeline.denoiser.units)
+    assert card.loaded().keys() == DENOISER
+    card.memory.make_room()
+    assert card.loaded() == {}
+
+
+def test_a_copied_module_is_no_part_of_the_card_and_an_unused_one_leaves_it(
     comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    memory, mm = module(comfy_nodes, "memory"), importlib.import_module("comfy.model_management")
-    for theirs in (torch.cuda.OutOfMemoryError, Exception):
-        monkeypatch.setattr(mm, "OOM_EXCEPTION", theirs)
-        assert memory.out_of_memory() == (torch.cuda.OutOfMemoryError,)
-
-
-FLAGS = {"fp16_unet": torch.float16, "bf16_unet": torch.bfloat16, "fp32_unet": torch.float32}
-
-
-@pytest.mark.parametrize("flag", FLAGS)
-@pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_auto_is_what_comfyui_was_started_with(
-    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, flag: str, device: str
-) -> None:
-    memory, mm = module(comfy_nodes, "memory"), importlib.import_module("comfy.model_management")
-    monkeypatch.setattr(mm, "get_torch_device", lambda: torch.device(device))
-    monkeypatch.setattr(mm.args, flag, True)
-    assert memory.choose_dtype("auto") == memory.choose_dtype("int8") == FLAGS[flag]
-    assert memory.choose_dtype("fp32") == torch.float32
-
-
-@pytest.mark.parametrize(
-    ("name", "major", "forced", "expected"),
-    [
-        ("Tesla T4", 7, "", torch.float16),
-        ("NVIDIA GeForce RTX 4070", 8, "", torch.float16),
-        ("NVIDIA GeForce GTX 1660", 7, "", torch.float32),
-        ("NVIDIA GeForce GTX 1660", 7, "force_fp16", torch.float16),
-        ("Tesla T4", 7, "FORCE_FP32", torch.float32),
-    ],
-)
-def test_auto_is_fp16_on_cards_that_are_fast_at_it_unless_it_was_forced(
-    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, name: str, major: int, forced: str, expected: torch.dtype
-) -> None:
-    """--force-fp32 is read into a constant when ComfyUI starts."""
-    memory, mm = module(comfy_nodes, "memory"), importlib.import_module("comfy.model_management")
-    monkeypatch.setattr(mm, "cpu_state", mm.CPUState.GPU)
-    monkeypatch.setattr(mm, "get_torch_device", lambda: torch.device("meta"))
-    monkeypatch.setattr(mm, "maximum_vram_for_weights", lambda device: 16 * GB)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(name=name, major=major))
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: major >= 8)
-    if forced:
-        monkeypatch.setattr(mm if forced.isupper() else mm.args, forced, True)
-    assert memory.choose_dtype("auto") == expected
+    card = Card(comfy_nodes, monkeypatch, GB)
+    module = torch.nn.Sequential(torch.nn.Linear(4, 4))
+    card.memory.on_device(module)
+    copied = deepcopy(module)
+    other = of_the_same_layers(module)
+    assert vars(copied).keys() == vars(other).keys() == vars(torch.nn.Sequential()).keys()
+    assert other[0] is module[0]
+    assert len(card.memory._patchers) == len(card.mm.current_loaded_models) == 1
+    gc.disable()
+    try:
+        del module
+        assert len(card.memory._patchers) == len(card.mm.current_loaded_models) == 0
+    finally:
+        gc.enable()
