@@ -155,18 +155,8 @@ def examine(name: str, engine: str, wanted: int, seed: int, kept: Path) -> Json:
 
 def _process(name: str, engine: str, wanted: int, seed: int, folder: Path) -> int | None:
     """Run one process until it ends, or hangs; return its exit code, None for a hang."""
-    command = [
-        sys.executable,
-        __file__,
-        "--way",
-        name,
-        "--engines",
-        engine,
-        "--inputs",
-        str(wanted),
-        "--seed",
-        str(seed),
-    ]
+    what = ["--way", name, "--engines", engine, "--inputs", str(wanted), "--seed", str(seed)]
+    command = [sys.executable, __file__, *what, "--folder", str(folder)]
     current = folder / "current"
     current.write_bytes(bytes(8))
     with (folder / "log").open("wb") as log:
