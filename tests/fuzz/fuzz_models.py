@@ -106,8 +106,9 @@ def pickles() -> Sequence[bytes]:
 def loras() -> Sequence[bytes]:
     import torch
 
-    layer = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
-    weight = bundled().denoiser.unet.get_submodule(layer).weight
+    unet = bundled().denoiser.unet
+    layer = next(name for name, _ in unet.named_modules() if name.endswith("attn1.to_q"))
+    weight = unet.get_submodule(layer).weight
     down, up = torch.ones(2, weight.shape[1]), torch.ones(weight.shape[0], 2)
     peft = {f"unet.{layer}.lora_A.weight": down, f"unet.{layer}.lora_B.weight": up}
     kohya = f"lora_unet_{layer.replace('.', '_')}"
