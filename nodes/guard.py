@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import BodyPartReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import MultiMapping
 
 from ..retrieval.reader import MAX_CAPTION, MAX_TAG, MAX_TAGS, SUFFIXES
@@ -20,6 +21,8 @@ MAX_PICTURES = 100  # of one request
 MAX_QUERY = 500  # characters of a search or a filter: aiohttp takes addresses of 8190 bytes
 _MAX_FIELD = 1_000_000  # bytes of one text field of a form, or of a body of JSON
 _CHUNK = 1 << 16
+# What aiohttp raises of forms that are cut off or made up.
+_DAMAGED = (ValueError, LookupError, RuntimeError, AssertionError, HttpProcessingError, web.RequestPayloadError)
 
 
 class Refused(ValueError):
@@ -120,7 +123,7 @@ async def read_form(request: web.Request, folder: Path, texts: tuple[str, ...], 
                 form.texts[name] = await _read_text(part)
     except Refused:
         raise
-    except (ValueError, LookupError, RuntimeError, AssertionError, web.RequestPayloadError) as error:
+    except _DAMAGED as error:
         raise Refused(400, f"the form is damaged ({_short(str(error))}): send multipart/form-data.") from error
     return form
 

@@ -29,6 +29,10 @@ _NEEDS = {
 }
 
 
+_WRITTEN = {str: "a text", bool: "true or false", dict: "an object"}
+_KINDS = dict.fromkeys(("engine", "url", "api_key_env", "factory"), str) | {"in_folder": bool, "options": dict}
+
+
 class DamagedIndex(ValueError):
     """What an engine keeps in a folder of ours can't be read. It can be made anew."""
 
@@ -67,6 +71,9 @@ class EngineChoice:
     options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        for option, kind in _KINDS.items():
+            if not isinstance(getattr(self, option), kind):
+                raise ValueError(f"{option} is {getattr(self, option)!r}: write {_WRITTEN[kind]}.")
         if self.engine not in _NEEDS:
             raise ValueError(f"engine '{self.engine}' does not exist: choose one of {', '.join(_NEEDS)}.")
         if self.engine == "chroma-server" and not self.url:
@@ -107,7 +114,7 @@ def read_choice(file: Path, name: str) -> EngineChoice:
         if unknown := set(entry) - known:
             raise ValueError(f"'{min(unknown)}' is not known; an engine has {', '.join(sorted(known))}.")
         return EngineChoice(**entry)
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"{file}, engine of knowledge base '{name}': {error}") from error
 
 

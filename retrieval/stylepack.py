@@ -18,6 +18,7 @@ import json
 import os
 import re
 import shutil
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -37,10 +38,13 @@ FORMAT = 1
 _PAGE = 500  # records that are read at once
 _MAX_PICTURE = 200_000_000  # bytes
 _MAX_TABLE = 2_000_000_000  # bytes of pack.json and of vectors.npy
+_MAX_PART, _MAX_NAME = 255, 2000  # bytes of a file's or folder's name, which most systems allow, and of all of them
 _MAX_GROWTH = 20  # times as large as the file: pictures are compressed already
 _BAD_PART = re.compile(r'[<>:"|?*\\\x00-\x1f]|^\.|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
 
-# What zipfile and json raise of damaged or made-up files; encrypted ones and unknown methods are RuntimeErrors.
+# What zipfile and json raise of damaged or made-up files; encrypted ones and unknown methods are RuntimeErrors, and so
+# is what is nested too deep.
+_NO_TABLE = (ValueError, TypeError, ArithmeticError, MemoryError, SyntaxError, tokenize.TokenError)  # and numpy
 _NO_PACK = (zipfile.BadZipFile, zlib.error, json.JSONDecodeError, UnicodeDecodeError, KeyError, EOFError, RuntimeError)
 
 Progress = Callable[[int, int], None]
@@ -136,25 +140,42 @@ def _checked_entries(file: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipIn
         if entry.file_size > limit:
             size = f"{entry.file_size:,} bytes, more than {limit:,}"
             raise ValueError(f"{file.name} holds {entry.filename!r} of {size}: refused.")
+    _check_places(file, {entry.filename.lower() for entry in pictures})
     return pictures
 
 
 def _check_name(file: Path, name: str) -> None:
     first, *parts = name.split("/")
     known = PurePosixPath(name).suffix.lower() in SUFFIXES | {".json"}
-    if first != "pictures" or not parts or not known or any(not part or _BAD_PART.search(part) for part in parts):
+    short = len(name.encode()) <= _MAX_NAME and all(len(part.encode()) <= _MAX_PART for part in parts)
+    named = all(part and not _BAD_PART.search(part) for part in parts)
+    if first != "pictures" or not parts or not (known and short and named):
         raise ValueError(f"{file.name} holds {name!r}, which no style pack may: refused, and nothing was unpacked.")
 
 
+def _check_places(file: Path, names: set[str]) -> None:
+    """Raise ValueError when a file would have to be a folder as well."""
+    for name in names:
+        if any(str(above) in names for above in PurePosixPath(name).parents):
+            raise ValueError(f"{file.name} holds {name!r} inside another file: refused, and nothing was unpacked.")
+
+
+def _open(archive: zipfile.ZipFile, entry: zipfile.ZipInfo | str) -> IO[bytes]:
+    try:
+        return archive.open(entry)
+    except OSError as error:  # it lies before the beginning of the file
+        raise zipfile.BadZipFile(str(error)) from error
+
+
 def _read_vectors(archive: zipfile.ZipFile) -> Vectors:
-    about = json.loads(archive.read("pack.json"))
+    about = json.loads(_open(archive, "pack.json").read())
     if not isinstance(about, dict) or not isinstance(about.get("ids", []), list):
         raise ValueError("the pack's pack.json is no object with a list of ids: export it again.")
     if about.get("format") != FORMAT:
         raise ValueError(f"the pack has format {about.get('format')!r}, this version reads {FORMAT}: update the nodes.")
     try:
-        table = np.load(io.BytesIO(archive.read("vectors.npy")), allow_pickle=False)
-    except (ValueError, MemoryError) as error:  # a header may name any shape
+        table = np.load(io.BytesIO(_open(archive, "vectors.npy").read()), allow_pickle=False)
+    except _NO_TABLE as error:  # a header may name any shape
         raise ValueError(f"the pack's vectors can't be read ({error}): export it again.") from error
     wanted = (len(about["ids"]), about["dimension"])
     lengths = np.linalg.norm(table, axis=-1) if table.dtype == np.float32 else np.zeros(1)
@@ -174,7 +195,7 @@ def _extract(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], target: P
         for entry in entries:
             path = draft / Path(*entry.filename.split("/")[1:])
             path.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(entry) as packed, path.open("wb") as written:
+            with _open(archive, entry) as packed, path.open("wb") as written:
                 shutil.copyfileobj(packed, written)
         sync_tree(draft)
         os.replace(draft, target)

@@ -135,13 +135,25 @@ def test_a_knowledge_base_has_its_own_engine_or_the_common_one(tmp_path: Path) -
         ({"engine": "pinecone"}, "engine 'pinecone' does not exist: choose one of chroma, chroma-server, qdrant"),
         ({"engine": "chroma-server"}, "engine chroma-server has no url"),
         ({"engine": "langchain"}, "factory '' names no function: write it as package.module:function"),
+        ({"engine": ["qdrant"]}, r"engine is \['qdrant'\]: write a text"),
+        ({"engine": "qdrant", "url": None}, "url is None: write a text"),
+        ({"in_folder": 1}, "in_folder is 1: write true or false"),
+        ({"options": []}, r"options is \[\]: write an object"),
         ({"motor": "qdrant"}, "'motor' is not known; an engine has api_key_env, engine"),
     ],
 )
-def test_a_wrong_entry_is_named_with_its_file(tmp_path: Path, entry: dict[str, str], sentence: str) -> None:
+def test_a_wrong_entry_is_named_with_its_file(tmp_path: Path, entry: dict[str, object], sentence: str) -> None:
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"engines": {"ink": entry}}))
     with pytest.raises(ValueError, match=f"settings.json, engine of knowledge base 'ink': {sentence}"):
+        read_choice(file, "ink")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"engines": 3}', '{"engines": {"*": []}}', "[" * 100_000, "\xff"])
+def test_settings_that_are_none_are_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match="settings.json, engine of knowledge base 'ink'"):
         read_choice(file, "ink")
 
 

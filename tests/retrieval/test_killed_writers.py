@@ -12,39 +12,64 @@ from collections.abc import Callable
 from pathlib import Path
 
 import writer_process
+from style_pack.retrieval.reader import content_id, open_picture
 from style_pack.retrieval.store import StyleStore
 from test_store import missing
 from writer_process import MOMENTS
 
-KILLS = 56  # seven of each kind, each a fork of one process that has everything imported
+KILLS = 5 * len(MOMENTS)  # each a fork of one process that has everything imported
 
 
 def test_a_killed_writer_loses_nothing_and_holds_no_lock(tmp_path: Path) -> None:
-    """Kills a random time after a moment of each kind began; each run goes on from what the last one left."""
-    chance, stored, pack = random.Random(0), set[str](), tmp_path / "all.stylepack"
-    program = [sys.executable, writer_process.__file__, str(tmp_path)]
-    exported = 0
+    figures = kill_writers(tmp_path, KILLS, 0)
+    assert figures["kills"] == KILLS
+    assert figures["styles"] > 0
+    assert figures["exported"] > 0
+
+
+def kill_writers(folder: Path, kills: int, seed: int) -> dict[str, int]:
+    """Kill a random time after a moment of each kind began; each run goes on from what the last one left.
+
+    What is reported as stored has to be there, found by its own vector, with a picture that opens and shows it still.
+    """
+    chance, stored, pack = random.Random(seed), set[str](), folder / "all.stylepack"
+    program = [sys.executable, writer_process.__file__, str(folder)]
+    figures = dict.fromkeys(("kills", "exported", "reported", "styles"), 0)
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as nursery:
-        for kill in range(KILLS):
+        for kill in range(kills):
             moment = list(MOMENTS)[kill % len(MOMENTS)]
-            states = after_a_kill(nursery, kill, moment, chance)(stored)
-            store = StyleStore(tmp_path / "base")
+            states = after_a_kill(nursery, seed * kills + kill, moment, chance)(stored)
+            store = StyleStore(folder / "base")
             kept = set(store.ids())
             lost = min((state - kept for state in states), key=len)
             assert not lost, f"kill {kill}, {moment}, lost {len(lost)} pictures"
             assert missing(store) == [], f"kill {kill}, {moment}"
+            require_pictures(store, f"kill {kill}, {moment}")
             if pack.exists():  # and a file that does not exist was not finished
-                with zipfile.ZipFile(pack) as archive:
-                    assert archive.testzip() is None
-                    count = len(json.loads(archive.read("pack.json"))["ids"])
-                    assert len(archive.namelist()) == 2 * count + 2
-                exported += 1
-                pack.unlink()
+                require_whole(pack)
+                figures["exported"] += 1
+            figures["kills"] += 1
+            figures["reported"] += len(kept - stored)
             stored = kept
         assert nursery.stdin
         nursery.stdin.close()
-    assert len(stored) > 0
-    assert exported > 0
+    return figures | {"styles": len(stored)}
+
+
+def require_pictures(store: StyleStore, when: str) -> None:
+    """Every picture that the knowledge base keeps itself opens, and is the one that was stored."""
+    for id, record in store.records().items():
+        for file in map(Path, record.files):
+            if file.is_relative_to(store.folder):
+                assert content_id(open_picture(file)) == id, f"{when}: {file}"
+
+
+def require_whole(pack: Path) -> None:
+    with zipfile.ZipFile(pack) as archive:
+        assert archive.testzip() is None
+        count = len(json.loads(archive.read("pack.json"))["ids"])
+        assert len(archive.namelist()) == 2 * count + 2
+    pack.unlink()
 
 
 def after_a_kill(

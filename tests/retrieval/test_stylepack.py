@@ -151,6 +151,11 @@ def header(shape: tuple[int, ...]) -> bytes:
         ({"pictures__C:__evil.png": b"x"}, "which no style pack may"),
         ({"pictures__a__nul.png": b"x"}, "which no style pack may"),
         ({"pictures__evil.py": b"x"}, "which no style pack may"),
+        ({f"pictures__{'a' * 252}.png": b"x"}, "which no style pack may"),
+        ({f"pictures__{'__'.join(['a'] * 1000)}.png": b"x"}, "which no style pack may"),
+        ({"pictures__a.png__b.png": b"x", "pictures__a.png": b"x"}, "'pictures/a.png/b.png' inside another file"),
+        ({"vectors.npy": header((1,)).replace(b"(1,)", b"(1, ")}, "the pack's vectors can't be read"),
+        ({"vectors.npy": header((2**70, 3))}, "the pack's vectors can't be read"),
         ({"pictures__a.json": b" " * 1_000_001}, "'pictures/a.json' of 1,000,001 bytes, more than 1,000,000"),
         ({"vectors.npy": table(np.array([{}] * 5))}, "the pack's vectors can't be read"),
         (
@@ -205,6 +210,16 @@ def test_a_zip_that_python_does_not_open_is_damaged(
     pack.write_bytes(content)
     with pytest.raises(ValueError, match=r"\.stylepack is damaged or no style pack"):
         ingest(other, encoder, [pack], "sync")
+
+
+def test_an_entry_that_lies_before_the_file_is_damaged(other: StyleStore, encoder: ColourEncoder, pack: Path) -> None:
+    content = bytearray(pack.read_bytes())
+    end = content.rfind(b"PK\x05\x06")
+    content[end + 16 : end + 20] = (int.from_bytes(content[end + 16 : end + 20], "little") + 999).to_bytes(4, "little")
+    pack.write_bytes(content)
+    with pytest.raises(ValueError, match=r"\.stylepack is damaged or no style pack"):
+        ingest(other, encoder, [pack], "sync")
+    assert not list((other.folder / "packs").glob("**/*.*"))
 
 
 def test_a_pack_whose_compressed_data_are_damaged_leaves_nothing(

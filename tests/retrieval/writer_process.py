@@ -9,9 +9,12 @@ and the signal follow the last word of a killed writer.
 
 import importlib
 import importlib.util
+import io
+import json
 import os
 import random
 import sys
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,9 @@ MOMENTS = {
     "publishing": ("publish", "snapshot", "", "_filled"),
     "rebuilding": ("rebuild", "database", "Database", "replace_with_attached"),
     "exporting": ("export", "stylepack", "", "_write_picture"),
+    "importing": ("bring", "stylepack", "", "_extract"),
+    "keeping": ("keep", "own_pictures", "", "content_id"),
+    "syncing": ("sync", "database", "Database", "remove"),
 }
 
 
@@ -76,7 +82,8 @@ class Writer:
         while True:
             getattr(self, what)()
             what = self._chance.choices(
-                ("add", "remove", "describe", "publish", "rebuild", "export"), (5, 3, 2, 1, 1, 1)
+                ("add", "remove", "describe", "publish", "rebuild", "export", "bring", "keep", "sync"),
+                (5, 3, 2, 1, 1, 1, 2, 2, 2),
             )[0]
 
     def add(self) -> None:
@@ -112,8 +119,54 @@ class Writer:
     def export(self) -> None:
         from style_pack.retrieval.stylepack import export_pack
 
-        if self._store.ids(1):
+        if self._store.ids(1) and all(Path(file).is_file() for file in self._store.files()):  # none awaits a sync
             export_pack(self._store, self._folder / "all.stylepack")
+
+    def bring(self) -> None:
+        """Take in a style pack."""
+        from style_pack.retrieval.ingest import ingest
+        from style_pack.retrieval.reader import content_id, open_picture
+
+        files = sorted(self._paint().iterdir())
+        pictures = [open_picture(file) for file in files]
+        table = io.BytesIO()
+        np.save(table, Encoder().encode_images(pictures))
+        said = {
+            "format": 1,
+            "encoder": Encoder.identity,
+            "dimension": DIMENSION,
+            "ids": list(map(content_id, pictures)),
+        }
+        pack = files[0].parent.with_suffix(".stylepack")
+        with zipfile.ZipFile(pack, "w") as archive:
+            for file in files:
+                archive.write(file, f"pictures/{file.name}")
+            archive.writestr("vectors.npy", table.getvalue())
+            archive.writestr("pack.json", json.dumps(said))
+        ingest(self._store, Encoder(), [pack], "add")
+
+    def keep(self) -> None:
+        """Take in pictures without files, as those that are sent over HTTP."""
+        from style_pack.retrieval import ingest, own_pictures, reader
+
+        with self._store.writing():
+            for file in self._paint().iterdir():
+                own_pictures.keep_picture(self._store, reader.open_picture(file), "sent", ["sent"])
+            ingest.ingest(self._store, Encoder(), [], "add")
+
+    def sync(self) -> None:
+        """Bring it up to date with its folders, in which some files are gone and some are new."""
+        from style_pack.retrieval.ingest import ingest
+
+        files = [Path(path) for path in self._store.files()]
+        outside = [file for file in files if not file.is_relative_to(self._store.folder)]
+        for file in self._chance.sample(outside, min(4, len(outside))):
+            file.unlink(missing_ok=True)
+        records = self._store.records()
+        gone = [id for id, record in records.items() if not any(Path(file).is_file() for file in record.files)]
+        say(*(f"- {id}" for id in gone))
+        folders = [folder for folder in {file.parent for file in outside} if any(folder.iterdir())]
+        ingest(self._store, Encoder(), [*sorted(folders), self._paint()], "sync")
 
     def _paint(self) -> Path:
         """A folder of new pictures."""
