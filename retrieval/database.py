@@ -61,6 +61,11 @@ class Database:
                     self._db.execute("ROLLBACK")
                 raise
 
+    @property
+    def changes(self) -> int:
+        """Counts the rows that were written since this object was made."""
+        return self._db.total_changes
+
     def meta(self) -> dict[str, Any]:
         return {name: json.loads(value) for name, value in self._read("SELECT name, value FROM meta")}
 

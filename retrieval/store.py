@@ -241,10 +241,12 @@ class StyleStore:
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """One transaction of the one writer, counted."""
+        """One transaction of the one writer, counted if it changes anything: who sees the same count sees the same."""
         with self.writing(), self._database.transaction():
+            before = self._database.changes
             yield
-            self._database.set_meta(revision=self.revision + 1)
+            if self._database.changes != before:
+                self._database.set_meta(revision=self.revision + 1)
 
 
 def _seen_by_search(record: StyleRecord) -> tuple[object, ...]:

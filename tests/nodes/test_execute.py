@@ -337,6 +337,17 @@ def test_a_new_picture_on_disk_changes_the_fingerprint(comfy_nodes: Nodes, tmp_p
     assert first != fingerprint(**inputs)
 
 
+def test_a_sync_of_nothing_new_changes_no_fingerprint(comfy_nodes: Nodes, tmp_path: Path) -> None:
+    node = comfy_nodes["StyleKnowledgeBase"]
+    for shade in (10, 200):
+        Image.new("RGB", (8, 8), (shade, 0, 90)).save(tmp_path / f"{shade}.png")
+    inputs = {"name": "kept", "sources": str(tmp_path), "encoder": "bundled/clip-tiny"}
+    node.execute(**inputs, update="sync")
+    before = [node.fingerprint_inputs(**inputs, update=update) for update in ("open", "sync", "add")]
+    node.execute(**inputs, update="sync")
+    assert before == [node.fingerprint_inputs(**inputs, update=update) for update in ("open", "sync", "add")]
+
+
 def style(
     comfy_nodes: Nodes, image: torch.Tensor, *pictures: Image.Image, prompt: str = "a house as a blueprint"
 ) -> Any:
