@@ -7,14 +7,14 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..retrieval.reader import content_id, open_picture
-from ..retrieval.records import StyleRecord
+from ..retrieval.records import Edit, Occurrence, StyleRecord
 from . import paths
 from .gallery import Conflict, NotHere, describe, find_record, open_encoder, open_store, thumbnail_path
 from .requirements import RETRIEVAL, require
@@ -58,19 +58,17 @@ def add_pictures(
 
 
 def describe_style(name: str, id: str, caption: str | None, tags: Sequence[str] | None) -> dict[str, Any]:
-    """Give a style another caption, other tags, or both, and return it. Its picture's own file is not touched.
+    """Give a style another caption, other tags, or both, and return it. What files say of it is not touched.
 
-    What the knowledge base keeps itself gets the words beside its picture too, so that `rebuild` reads them again.
+    It stays so whatever the files say later, also after a `rebuild`.
     """
     open_store(name)
     store = _store(name)
     with store.writing():
-        record = find_record(store, id)
-        caption = record.caption if caption is None else caption
-        record = replace(record, caption=caption, tags=record.tags if tags is None else tuple(tags))
-        record = replace(record, files=record.files | _write_beside(store, record))
-        store.replace_metadata([record])
-    return describe(record)
+        find_record(store, id)
+        with store.saying() as said:
+            said.edit(id, Edit(caption, None if tags is None else tuple(tags)))
+        return describe(find_record(store, id))
 
 
 def remove_style(name: str, id: str) -> dict[str, Any]:
@@ -84,6 +82,8 @@ def remove_style(name: str, id: str) -> dict[str, Any]:
         folder = store.folder / _DELETED / id
         folder.mkdir(parents=True, exist_ok=True)
         note = {"record": asdict(record), "vector": store.vectors([id])[0].tolist(), "encoder": origin.encoder}
+        note["files"] = [asdict(file) for file in store.said.of([id])[id]]
+        note["edit"] = asdict(store.said.edits([id]).get(id, Edit()))
         _write(folder / _NOTE, json.dumps(note, ensure_ascii=False))
         store.remove([id])
         own = _own_files(store, record)
@@ -103,7 +103,7 @@ def restore_style(name: str, id: str) -> dict[str, Any]:
         if not (folder / _NOTE).is_file():
             raise NotHere(f"style {id} was not removed from '{name}', or as one of more than {KEPT}: add it again.")
         note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
-        record = StyleRecord(**note["record"] | {"tags": tuple(note["record"]["tags"])})
+        record = StyleRecord(**_with_tuples(note["record"]))
         origin = store.origin
         if origin and origin.encoder != note["encoder"]:
             raise Conflict(
@@ -114,9 +114,12 @@ def restore_style(name: str, id: str) -> dict[str, Any]:
             path.parent.mkdir(parents=True, exist_ok=True)
             _move_pair(folder / f"{number}{path.suffix}", path)
         if id not in store.records([id]):
-            store.add([record], np.array([note["vector"]], dtype=np.float32), note["encoder"])
+            shown = [Occurrence(**_with_tuples(file) | {"stamp": file["stamp"]}) for file in note.get("files", ())]
+            store.add([record], np.array([note["vector"]], dtype=np.float32), note["encoder"], shown)
+        with store.saying() as said:
+            said.edit(id, Edit(**_with_tuples(note.get("edit", {}))))
         shutil.rmtree(folder)
-    return describe(record)
+        return describe(find_record(store, id))
 
 
 def _store(name: str) -> "StyleStore":
@@ -169,16 +172,9 @@ def _own_files(store: "StyleStore", record: StyleRecord) -> list[Path]:
     return [path for path in map(Path, record.files) if any(path.is_relative_to(folder) for folder in kept)]
 
 
-def _write_beside(store: "StyleStore", record: StyleRecord) -> dict[str, list[int]]:
-    """Write caption, tags and licence beside the kept pictures of a style, and return those files' new stamps."""
-    beside = {"caption": record.caption, "tags": list(record.tags), "license": record.licence}
-    stamps = {}
-    for path in _own_files(store, record):
-        if path.is_file():
-            sidecar = path.with_suffix(".json")
-            _write(sidecar, json.dumps(beside, ensure_ascii=False))
-            stamps[str(path)] = [*record.files[str(path)][:2], sidecar.stat().st_mtime_ns]
-    return stamps
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """The same as a dataclass has it, of which JSON makes lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,30 +10,23 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .records import StyleRecord
+from .records import Edit, Occurrence, StyleRecord
+from .schema import bring_up_to_date
 
 FILE = "styles.sqlite"
 _PAGE = 500  # parameters a statement; SQLite before 3.32 allows 999
 _WAIT = 30.0  # seconds for another process's commit to end
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS styles (
-    key INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, caption TEXT NOT NULL,
-    tags TEXT NOT NULL, licence TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, files TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS vectors (key INTEGER PRIMARY KEY, vector BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS removed (seq INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS captions (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL UNIQUE, vector BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
-_COLUMNS = "id, name, caption, tags, licence, width, height, files"
+_COLUMNS = "id, name, caption, tags, licence, width, height, files, other_names, other_captions"
+_MARKS = ", ".join("?" * 10)
+_FILE_COLUMNS = "path, id, source, stamp, name, caption, tags, licence"
 
 
 class Database:
@@ -46,7 +39,8 @@ class Database:
             self._db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")  # what was reported as stored outlives a power cut as well
-            self._db.executescript(_SCHEMA)
+            bring_up_to_date(self._db)
+        self._unseen = 0  # rows that were written and that no search sees
 
     @contextmanager
     def transaction(self, write: bool = True) -> Iterator[None]:
@@ -63,8 +57,8 @@ class Database:
 
     @property
     def changes(self) -> int:
-        """Counts the rows that were written since this object was made."""
-        return self._db.total_changes
+        """Counts the rows that were written since this object was made, of those that searches see."""
+        return self._db.total_changes - self._unseen
 
     def meta(self) -> dict[str, Any]:
         return {name: json.loads(value) for name, value in self._read("SELECT name, value FROM meta")}
@@ -78,10 +72,6 @@ class Database:
 
     def ids(self, limit: int = -1) -> list[str]:
         return [id for (id,) in self._read("SELECT id FROM styles ORDER BY id LIMIT ?", (limit,))]
-
-    def files(self) -> Iterator[tuple[str, dict[str, list[int]]]]:
-        """Yield (id, path -> stamp) of every record."""
-        return ((id, json.loads(files)) for id, files in self._read("SELECT id, files FROM styles"))
 
     def records(self, ids: Sequence[str] | None = None) -> Iterator[StyleRecord]:
         """Yield the records of some ids, in no order, or all of them by id."""
@@ -108,13 +98,12 @@ class Database:
     def insert(self, records: Sequence[StyleRecord], vectors: Iterable[np.ndarray]) -> None:
         self.remove([record.id for record in records])
         for record, vector in zip(records, vectors, strict=True):
-            marks = ", ".join("?" * 8)
-            added = self._db.execute(f"INSERT INTO styles ({_COLUMNS}) VALUES ({marks})", _row(record))
+            added = self._db.execute(f"INSERT INTO styles ({_COLUMNS}) VALUES ({_MARKS})", _row(record))
             blob = vector.astype("<f4").tobytes()
             self._db.execute("INSERT INTO vectors VALUES (?, ?)", (added.lastrowid, blob))
 
     def set_files(self, record: StyleRecord) -> None:
-        self._db.execute("UPDATE styles SET files = ? WHERE id = ?", (json.dumps(record.files), record.id))
+        self._write_unseen("UPDATE styles SET files = ? WHERE id = ?", [(_json(record.files), record.id)])
 
     def remove(self, ids: Sequence[str]) -> None:
         keys = [key for (key,) in self._read_pages("SELECT key FROM styles WHERE id IN", ids)]
@@ -123,6 +112,44 @@ class Database:
         self._db.executemany("DELETE FROM vectors WHERE key = ?", rows)
         self._db.executemany("DELETE FROM captions WHERE key = ?", rows)
         self._db.executemany("DELETE FROM styles WHERE key = ?", rows)
+
+    def occurrences(self, ids: Sequence[str] | None = None) -> list[Occurrence]:
+        """Return what files show, those of some pictures or all, in the order in which they were first seen."""
+        query = f"SELECT {_FILE_COLUMNS}, seq FROM files"
+        rows = self._read(query) if ids is None else self._read_pages(f"{query} WHERE id IN", ids)
+        return [_occurrence(row[:-1]) for row in sorted(rows, key=lambda row: row[-1])]
+
+    def ids_at(self, paths: Sequence[str]) -> list[str]:
+        """Return the ids of the pictures that files were known to show."""
+        return [id for (id,) in self._read_pages("SELECT id FROM files WHERE path IN", paths)]
+
+    def unshown(self) -> list[str]:
+        """Return the ids of pictures that no file shows."""
+        return [id for (id,) in self._read("SELECT id FROM styles WHERE id NOT IN (SELECT id FROM files)")]
+
+    def put_occurrences(self, shown: Iterable[Occurrence]) -> None:
+        """Store what files show now; one that is here keeps its place."""
+        new = ", ".join(f"{name} = excluded.{name}" for name in _FILE_COLUMNS.split(", ")[1:])
+        marks = "(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
+        self._write_unseen(f"INSERT INTO files ({_FILE_COLUMNS}) VALUES {marks} {new}", map(_file_row, shown))
+
+    def forget_files(self, paths: Iterable[str]) -> None:
+        self._write_unseen("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
+
+    def forget_words(self, ids: Sequence[str]) -> None:
+        """Forget everything that files and people say of some pictures."""
+        for table in ("files", "edits"):
+            self._write_unseen(f"DELETE FROM {table} WHERE id = ?", [(id,) for id in ids])
+
+    def edits(self, ids: Sequence[str] | None = None) -> dict[str, Edit]:
+        """Return id -> what a person said, of some pictures or all of which anyone said something."""
+        query = "SELECT id, caption, tags FROM edits"
+        rows = self._read(query) if ids is None else self._read_pages(f"{query} WHERE id IN", ids)
+        return {id: Edit(caption, tags and tuple(json.loads(tags))) for id, caption, tags in rows}
+
+    def put_edits(self, edits: Mapping[str, Edit]) -> None:
+        rows = [(id, edit.caption, None if edit.tags is None else _json(edit.tags)) for id, edit in edits.items()]
+        self._write_unseen("INSERT OR REPLACE INTO edits VALUES (?, ?, ?)", rows)
 
     def without_caption_vector(self) -> list[str]:
         return [id for (id,) in self._read("SELECT id FROM styles WHERE key NOT IN (SELECT key FROM captions)")]
@@ -155,13 +182,14 @@ class Database:
     def replace_with_attached(self) -> None:
         """Drop everything and take the other's records, vectors and meta, under new keys."""
         last = self._read("SELECT coalesce(max(seq), 0) FROM main.sqlite_sequence WHERE name = 'styles'")[0]
-        for table in ("styles", "vectors", "captions", "removed", "meta"):
+        for table in ("styles", "vectors", "captions", "removed", "meta", "files"):
             self._db.execute(f"DELETE FROM main.{table}")
         self._db.execute(
             f"INSERT INTO main.styles (key, {_COLUMNS}) SELECT key + ?, {_COLUMNS} FROM other.styles", last
         )
         self._db.execute("INSERT INTO main.vectors SELECT key + ?, vector FROM other.vectors", last)
         self._db.execute("INSERT INTO main.meta SELECT name, value FROM other.meta")
+        self._db.execute("INSERT INTO main.files SELECT * FROM other.files")
 
     def close(self) -> None:
         self._db.close()
@@ -186,13 +214,35 @@ class Database:
             page = values[at : at + _PAGE]
             yield from self._read(f"{query} ({', '.join('?' * len(page))})", page)
 
+    def _write_unseen(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Change what no search sees."""
+        before = self._db.total_changes
+        self._db.executemany(statement, rows)
+        self._unseen += self._db.total_changes - before
+
 
 def _row(record: StyleRecord) -> tuple[Any, ...]:
-    tags, files = json.dumps(record.tags, ensure_ascii=False), json.dumps(record.files, ensure_ascii=False)
-    size = (record.width, record.height)
-    return (record.id, record.name, record.caption, tags, record.licence, *size, files)
+    said = (record.id, record.name, record.caption, _json(record.tags), record.licence, record.width, record.height)
+    return (*said, _json(record.files), _json(record.other_names), _json(record.other_captions))
 
 
 def _record(row: Sequence[Any]) -> StyleRecord:
-    id, name, caption, tags, licence, width, height, files = row
-    return StyleRecord(id, name, caption, tuple(json.loads(tags)), licence, width, height, json.loads(files))
+    id, name, caption, tags, licence, width, height, files, *others = row
+    names, captions = (tuple(json.loads(other)) for other in others)
+    return StyleRecord(
+        id, name, caption, tuple(json.loads(tags)), licence, width, height, json.loads(files), names, captions
+    )
+
+
+def _file_row(shown: Occurrence) -> tuple[Any, ...]:
+    said = (shown.name, shown.caption, _json(shown.tags), shown.licence)
+    return (shown.path, shown.id, shown.source, _json(shown.stamp), *said)
+
+
+def _occurrence(row: Sequence[Any]) -> Occurrence:
+    path, id, source, stamp, name, caption, tags, licence = row
+    return Occurrence(path, id, source, json.loads(stamp), name, caption, tuple(json.loads(tags)), licence)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -18,7 +18,7 @@ from .finder import find_pictures
 from .origin import same_weights
 from .own_pictures import PICTURES, fetch_all, forget_files, no_longer_named
 from .reader import PACK_SUFFIX, SUFFIXES, content_id, open_picture, to_unicode, why_not_read
-from .records import IngestReport, StyleRecord
+from .records import Edit, IngestReport, StyleRecord
 from .store import StyleStore
 from .sync import Progress, Readings, SyncRun, read_here
 
@@ -91,9 +91,11 @@ def _update(
     named = [source for source in sources if isinstance(source, Path)]
     packs = [source for source in named if source.suffix.lower() == PACK_SUFFIX]
     known: dict[str, np.ndarray] = {}
+    edits: dict[str, Edit] = {}
     for pack in packs:
         _, vectors = stylepack.unpack(pack, store.folder / PACKS)
         known |= vectors.by_id if same_weights(vectors.encoder, encoder.identity) else {}
+        edits |= vectors.edits
     fetched = fetch_all(store, urls, update == "rebuild", report, on_progress)
     kept = [
         folder for folder in [*(store.folder / PACKS).glob("[!.]*"), store.folder / PICTURES] if _holds_files(folder)
@@ -117,6 +119,8 @@ def _update(
         run.run(files, update == "sync", unseen)
         _require_pictures(report, len(store))
     forget_files(dropped)
+    with store.saying() as said:
+        said.add_edits({id: edits[id] for id in run.embedded if id in edits})
     store.publish(on_progress)
     report.near_duplicates = near_duplicates(store, run.embedded, on_progress)
 
@@ -156,8 +160,9 @@ def keep_encodings(
 
 
 def _shown_now(record: StyleRecord) -> Image.Image | None:
-    try:
-        image = open_picture(Path(record.file))
-    except ValueError:
-        return None
-    return image if content_id(image) == record.id else None
+    for path in record.files:
+        with suppress(ValueError):
+            image = open_picture(Path(path))
+            if content_id(image) == record.id:
+                return image
+    return None

@@ -14,18 +14,17 @@ from filelock import FileLock, Timeout
 from .captions import CaptionTable
 from .database import FILE, Database
 from .encodings import Encodings
-from .filters import labels, numbers
 from .index import SETTINGS, read_choice
+from .occurrences import Occurrences, from_record
 from .origin import Origin, pack_version, same_weights, to_origin
-from .records import StyleRecord
+from .records import Occurrence, StyleRecord
 from .snapshot import Place, Progress, is_stale, open_view, pages_after, publish
 from .view import View
 
 _LOCK = "write.lock"
 _DRAFT = "rebuild"  # the knowledge base that a rebuild is making
 _WAIT = 60.0  # seconds for another writer to end
-# What version 0.1.0 left: its own note, and Chroma as the only place of records and vectors.
-_BEFORE = ("knowledge_base.json", "chroma")
+_BEFORE = ("knowledge_base.json", "chroma")  # what version 0.1.0 left, with records and vectors in Chroma alone
 
 
 class StyleStore:
@@ -42,6 +41,7 @@ class StyleStore:
         self.encodings = Encodings(folder / "encodings")
         self._wait = wait
         self._database = Database(folder / FILE)
+        self.said = Occurrences(self._database)  # to read; `saying` changes it
         choice = read_choice(folder.parent / SETTINGS, folder.name)
         self._place = Place(self._database, folder, choice, apart)
         self._writer = FileLock(folder / _LOCK, thread_local=False)
@@ -104,10 +104,6 @@ class StyleStore:
         """Return the ids in order, all or the first few."""
         return self._database.ids(limit)
 
-    def files(self) -> dict[str, tuple[str, list[int]]]:
-        """Return path -> (id, stamp) of every file that shows a stored picture."""
-        return {path: (id, stamp) for id, files in self._database.files() for path, stamp in files.items()}
-
     def records(self, ids: Sequence[str] | None = None) -> dict[str, StyleRecord]:
         """Return records by id, in the order of `ids` (those that are not here are left out), or all, ordered by id."""
         found = {record.id: record for record in self._database.records(ids)}
@@ -118,27 +114,31 @@ class StyleStore:
         rows = self._database.vectors(ids)
         return np.stack([rows[id] for id in ids])
 
-    def add(self, records: Sequence[StyleRecord], vectors: np.ndarray, encoder: str) -> None:
-        """Store records with their vectors, (N, D) float32 of unit length; an id that exists is replaced."""
+    def add(
+        self, records: Sequence[StyleRecord], vectors: np.ndarray, encoder: str, shown: Sequence[Occurrence] = ()
+    ) -> None:
+        """Store records with their vectors, (N, D) float32 of unit length; an id that exists is replaced.
+
+        shown: what each of their files says, where that is not all the same.
+        """
         with self._change():
             self._database.insert(records, vectors)
+            self.said.show(shown or [file for record in records for file in from_record(record)], new=True)
             if not self.origin:
                 made = {"encoder": encoder, "dimension": vectors.shape[1], "pack": pack_version()}
                 self._database.set_meta(**made)
 
-    def replace_metadata(self, records: Sequence[StyleRecord]) -> None:
-        """Store what is new about pictures whose pixels, and so their vectors, are the same."""
+    @contextmanager
+    def saying(self) -> Iterator[Occurrences]:
+        """Change what files and people say of pictures, all of it or nothing."""
         with self._change():
-            known = self.records([record.id for record in records])
-            for record in records:
-                if _seen_by_search(record) == _seen_by_search(known[record.id]):
-                    self._database.set_files(record)
-                else:
-                    self._database.insert([record], self.vectors([record.id]))
+            yield self.said
 
     def remove(self, ids: Sequence[str]) -> None:
+        """Forget pictures and all that was said of them; their files stay."""
         with self._change():
             self._database.remove(ids)
+            self._database.forget_words(ids)
         self.encodings.forget(ids)
 
     def draft(self, identity: str) -> StyleStore:
@@ -162,6 +162,7 @@ class StyleStore:
                 kept = {name: meta[name] for name in ("revision", "snapshot", "collection", "engine") if name in meta}
                 self._database.replace_with_attached()
                 self._database.set_meta(**kept, emptied=meta.get("revision", 0))
+                self.said.refresh(self.said.edits())
             draft.discard()
             self.encodings.clear()
             (self.folder / _BEFORE[0]).unlink(missing_ok=True)
@@ -247,7 +248,3 @@ class StyleStore:
             yield
             if self._database.changes != before:
                 self._database.set_meta(revision=self.revision + 1)
-
-
-def _seen_by_search(record: StyleRecord) -> tuple[object, ...]:
-    return record.text, labels(record), numbers(record)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from .calibration import measure_background
 from .encoder import StyleEncoder
-from .read_ahead import Reading, read, read_ahead
-from .records import IngestReport, SourceFile, StyleRecord
+from .read_ahead import Reading, read_ahead
+from .records import IngestReport, Occurrence, SourceFile, merge
 from .store import StyleStore
 
 _BATCH_PIXELS = 50_000_000  # decoded pictures that wait to be embedded together: 150 MB
@@ -32,7 +31,7 @@ def read_here(files: Sequence[SourceFile], known: Collection[str]) -> Generator[
 
 
 class SyncRun:
-    """Pictures wait in `_batch` until there are enough to embed together, new descriptions in `_described`.
+    """New pictures wait in `_batch` until there are enough to embed together, new descriptions in `_described`.
 
     known: id -> vector of pictures that need not be embedded. embedded: ids of what is stored anew, in order.
     readings: where what is in the files comes from.
@@ -54,13 +53,14 @@ class SyncRun:
         self._encoder = encoder
         self._report = report
         self._on_progress = on_progress
-        stored = store.files()
-        self._stamps = {path: stamp for path, (_, stamp) in stored.items()}
-        self._owner = {path: id for path, (id, _) in stored.items()}
-        self._records: dict[str, StyleRecord | None] = {}  # those that this run had to do with; None: not stored
-        self._batch: dict[str, tuple[StyleRecord, Reading]] = {}
+        self._shown = store.said.all()
+        self._stored = set(store.ids())
+        self._batch: dict[str, tuple[Reading, list[Occurrence]]] = {}
         self._batch_pixels = 0
-        self._described: dict[str, StyleRecord] = {}
+        self._described: list[Occurrence] = []
+        self._successors: dict[
+            str, str
+        ] = {}  # picture -> what one of its files shows instead, "" if that is no new one
 
     def run(self, files: Sequence[SourceFile], drop: bool, unseen: Collection[Path] = ()) -> None:
         """Take in the files; `drop` those that are gone, but for what lies in an `unseen` place, of which none knows.
@@ -68,63 +68,49 @@ class SyncRun:
         unseen: folders and files that could not be looked at.
         """
         revision = self._store.revision
-        unchanged = {file.path for file in files if self._stamps.get(file.path) == file.stamp}
-        changed = [file for file in files if file.path not in unchanged]
-        with closing(self._readings(changed, self._known.keys() | self._owner.values())) as readings:
+        changed = [file for file in files if not self._is_unchanged(file)]
+        again = {file.path for file in changed}
+        with closing(self._readings(changed, self._known.keys() | self._stored)) as readings:
             for done, file in enumerate(files, 1):
-                if file.path in unchanged:
-                    self._report.unchanged += 1
-                else:
+                if file.path in again:
                     self._take(file, next(readings))
+                else:
+                    self._report.unchanged += 1
                 self._on_progress(done, len(files))
         self._flush()
-        if drop:
-            self._drop_vanished({file.path for file in files}, unseen)
         self._flush_described()
+        self._drop_vanished({file.path for file in files} if drop else None, unseen)
         origin = self._store.origin
         if origin and (origin.revision != revision or not origin.background):  # none after an interrupted run
             self._store.set_background(measure_background(self._store, self._encoder))
 
+    def _is_unchanged(self, file: SourceFile) -> bool:
+        return file.path in self._shown and self._shown[file.path].stamp == file.stamp
+
     def _take(self, file: SourceFile, reading: Reading | ValueError) -> None:
-        if isinstance(reading, Reading) and self._lacks(reading):
-            reading = read(file)
         if isinstance(reading, ValueError):
             self._report.failed.append({"file": file.path, "reason": str(reading)})
             return
-        id, owner = reading.id, self._owner.get(file.path)
-        if owner and owner != id and self._detach(owner, file.path):
-            self._store.remove([owner])
-        known = self._record(id)
-        others = {p: stamp for p, stamp in (known.files if known else {}).items() if p != file.path}
-        files = {file.path: file.stamp, **others}
-        described = (reading.caption, reading.tags, reading.licence)
-        record = StyleRecord(id, file.name, *described, reading.width, reading.height, files)
-        self._owner[file.path], self._stamps[file.path] = id, file.stamp
+        id, before = reading.id, self._shown.get(file.path)
+        said = (file.name, reading.caption, reading.tags, reading.licence)
+        shown = Occurrence(file.path, id, file.source, file.stamp, *said)
+        self._count(before is not None, id)
+        if before and before.id != id:
+            self._successors[before.id] = "" if id in self._stored else id
         if id in self._batch:
-            self._batch[id] = (record, self._batch[id][1])
-        elif known is None:
-            self._batch[id] = (record, reading)
-            self._batch_pixels += reading.width * reading.height if reading.image else 0
+            self._batch[id][1].append(shown)
+        elif id in self._stored:
+            self._described.append(shown)
         else:
-            self._described[id] = record
-        self._records[id] = record
-        self._count(owner, known)
+            self._batch[id] = (reading, [shown])
+            self._batch_pixels += reading.width * reading.height if reading.image else 0
+        self._shown[file.path] = shown
         self._flush_when_full()
 
-    def _lacks(self, reading: Reading) -> bool:
-        """Whether it must be embedded, and was left out as known: of two pictures that changed places one is."""
-        vectorless = reading.image is None and reading.vector is None and reading.id not in self._known
-        return vectorless and self._record(reading.id) is None and reading.id not in self._batch
-
-    def _record(self, id: str) -> StyleRecord | None:
-        if id not in self._records:
-            self._records[id] = self._store.records([id]).get(id)
-        return self._records[id]
-
-    def _count(self, owner: str | None, known: StyleRecord | None) -> None:
-        if owner:
+    def _count(self, was_here: bool, id: str) -> None:
+        if was_here:
             self._report.updated += 1
-        elif known:
+        elif id in self._stored or id in self._batch:
             self._report.unchanged += 1
         else:
             self._report.added += 1
@@ -138,36 +124,29 @@ class SyncRun:
     def _flush(self) -> None:
         if not self._batch:
             return
-        found = {id: self._known.get(id, reading.vector) for id, (_, reading) in self._batch.items()}
-        new = [self._batch[id][1].image for id, vector in found.items() if vector is None]
+        found = {id: self._known.get(id, reading.vector) for id, (reading, _) in self._batch.items()}
+        new = [self._batch[id][0].image for id, vector in found.items() if vector is None]
         embedded = iter(self._encoder.encode_images([image for image in new if image]) if new else ())
         vectors = np.stack([next(embedded) if vector is None else vector for vector in found.values()])
-        self._store.add([record for record, _ in self._batch.values()], vectors, self._encoder.identity)
+        records = [merge(shown, reading.width, reading.height) for reading, shown in self._batch.values()]
+        shown = [file for _, its in self._batch.values() for file in its]
+        self._store.add(records, vectors, self._encoder.identity, shown)
         self.embedded += self._batch
+        self._stored.update(self._batch)
         self._batch.clear()
         self._batch_pixels = 0
 
     def _flush_described(self) -> None:
         if self._described:
-            self._store.replace_metadata(list(self._described.values()))
+            with self._store.saying() as said:
+                said.show(self._described)
             self._described.clear()
 
-    def _detach(self, id: str, path: str) -> bool:
-        """A file no longer shows this picture: forget the file. Tell whether it was the picture's last one."""
-        record = self._record(id)
-        assert record is not None
-        files = {other: stamp for other, stamp in record.files.items() if other != path}
-        if files:
-            self._records[id] = replace(record, files=files)
-            self._described[id] = replace(record, files=files)
-            return False
-        self._records[id] = None
-        self._described.pop(id, None)
-        return True
-
-    def _drop_vanished(self, present: set[str], unseen: Collection[Path]) -> None:
-        vanished = [path for path in self._owner if path not in present]
+    def _drop_vanished(self, present: set[str] | None, unseen: Collection[Path]) -> None:
+        """Drop files that are not `present`, unless that is None, and every picture that none shows any longer."""
+        vanished = [] if present is None else [path for path in self._shown if path not in present]
         vanished = [path for path in vanished if not any(Path(path).is_relative_to(place) for place in unseen)]
-        dropped = [self._owner[path] for path in vanished if self._detach(self._owner[path], path)]
-        self._report.removed += len(dropped)
-        self._store.remove(dropped)
+        with self._store.saying() as said:
+            dropped = said.drop(vanished, {old: new for old, new in self._successors.items() if new})
+        self._store.encodings.forget(dropped)
+        self._report.removed += len([id for id in dropped if id not in self._successors])

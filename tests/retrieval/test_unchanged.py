@@ -56,8 +56,10 @@ def test_changes_of_nothing_are_not_counted(filled: StyleStore) -> None:
     revision = filled.revision
     filled.remove([])
     filled.remove(["0" * 64])
-    filled.replace_metadata([])
-    filled.replace_metadata(list(filled.records().values())[:0])
+    with filled.saying() as said:
+        said.show([])
+        said.show(list(filled.said.all().values()))
+        assert said.drop([], {}) == []
     assert encode_captions(filled, Counting()) == 0
     assert filled.revision == revision
 

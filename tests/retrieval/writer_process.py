@@ -62,8 +62,8 @@ class Writer:
         from style_pack.retrieval.store import StyleStore
 
         class Saying(StyleStore):
-            def add(self, records: Any, vectors: np.ndarray, encoder: str) -> None:
-                super().add(records, vectors, encoder)
+            def add(self, records: Any, vectors: np.ndarray, encoder: str, shown: Any = ()) -> None:
+                super().add(records, vectors, encoder, shown)
                 say(*(f"+ {record.id}" for record in records))
 
         self._chance = random.Random(seed)
@@ -91,10 +91,11 @@ class Writer:
         self._store.remove(gone)
 
     def describe(self) -> None:
+        from style_pack.retrieval.records import Edit
+
         for id in self._store.ids(2):
-            record = self._store.records([id])[id]
-            seen = type(record)(**{**vars(record), "caption": f"seen {self._chance.random()}"})
-            self._store.replace_metadata([seen])
+            with self._store.saying() as said:
+                said.edit(id, Edit(caption=f"seen {self._chance.random()}"))
 
     def publish(self) -> None:
         self.add()
