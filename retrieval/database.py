@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .records import Edit, Occurrence, StyleRecord
+from .records import StyleRecord
 from .schema import bring_up_to_date
+from .word_tables import WordTables
 
 FILE = "styles.sqlite"
 _PAGE = 500  # parameters a statement; SQLite before 3.32 allows 999
@@ -26,10 +27,9 @@ _WAIT = 30.0  # seconds for another process's commit to end
 
 _COLUMNS = "id, name, caption, tags, licence, width, height, files, other_names, other_captions"
 _MARKS = ", ".join("?" * 10)
-_FILE_COLUMNS = "path, id, source, stamp, name, caption, tags, licence"
 
 
-class Database:
+class Database(WordTables):
     """One SQLite file. Any thread may call; writers of several processes are kept apart by the store's lock."""
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class Database:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")  # what was reported as stored outlives a power cut as well
             bring_up_to_date(self._db)
-        self._unseen = 0  # rows that were written and that no search sees
+        self._unseen = 0
 
     @contextmanager
     def transaction(self, write: bool = True) -> Iterator[None]:
@@ -113,44 +113,6 @@ class Database:
         self._db.executemany("DELETE FROM captions WHERE key = ?", rows)
         self._db.executemany("DELETE FROM styles WHERE key = ?", rows)
 
-    def occurrences(self, ids: Sequence[str] | None = None) -> list[Occurrence]:
-        """Return what files show, those of some pictures or all, in the order in which they were first seen."""
-        query = f"SELECT {_FILE_COLUMNS}, seq FROM files"
-        rows = self._read(query) if ids is None else self._read_pages(f"{query} WHERE id IN", ids)
-        return [_occurrence(row[:-1]) for row in sorted(rows, key=lambda row: row[-1])]
-
-    def ids_at(self, paths: Sequence[str]) -> list[str]:
-        """Return the ids of the pictures that files were known to show."""
-        return [id for (id,) in self._read_pages("SELECT id FROM files WHERE path IN", paths)]
-
-    def unshown(self) -> list[str]:
-        """Return the ids of pictures that no file shows."""
-        return [id for (id,) in self._read("SELECT id FROM styles WHERE id NOT IN (SELECT id FROM files)")]
-
-    def put_occurrences(self, shown: Iterable[Occurrence]) -> None:
-        """Store what files show now; one that is here keeps its place."""
-        new = ", ".join(f"{name} = excluded.{name}" for name in _FILE_COLUMNS.split(", ")[1:])
-        marks = "(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
-        self._write_unseen(f"INSERT INTO files ({_FILE_COLUMNS}) VALUES {marks} {new}", map(_file_row, shown))
-
-    def forget_files(self, paths: Iterable[str]) -> None:
-        self._write_unseen("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
-
-    def forget_words(self, ids: Sequence[str]) -> None:
-        """Forget everything that files and people say of some pictures."""
-        for table in ("files", "edits"):
-            self._write_unseen(f"DELETE FROM {table} WHERE id = ?", [(id,) for id in ids])
-
-    def edits(self, ids: Sequence[str] | None = None) -> dict[str, Edit]:
-        """Return id -> what a person said, of some pictures or all of which anyone said something."""
-        query = "SELECT id, caption, tags FROM edits"
-        rows = self._read(query) if ids is None else self._read_pages(f"{query} WHERE id IN", ids)
-        return {id: Edit(caption, tags and tuple(json.loads(tags))) for id, caption, tags in rows}
-
-    def put_edits(self, edits: Mapping[str, Edit]) -> None:
-        rows = [(id, edit.caption, None if edit.tags is None else _json(edit.tags)) for id, edit in edits.items()]
-        self._write_unseen("INSERT OR REPLACE INTO edits VALUES (?, ?, ?)", rows)
-
     def without_caption_vector(self) -> list[str]:
         return [id for (id,) in self._read("SELECT id FROM styles WHERE key NOT IN (SELECT key FROM captions)")]
 
@@ -214,12 +176,6 @@ class Database:
             page = values[at : at + _PAGE]
             yield from self._read(f"{query} ({', '.join('?' * len(page))})", page)
 
-    def _write_unseen(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Change what no search sees."""
-        before = self._db.total_changes
-        self._db.executemany(statement, rows)
-        self._unseen += self._db.total_changes - before
-
 
 def _row(record: StyleRecord) -> tuple[Any, ...]:
     said = (record.id, record.name, record.caption, _json(record.tags), record.licence, record.width, record.height)
@@ -232,16 +188,6 @@ def _record(row: Sequence[Any]) -> StyleRecord:
     return StyleRecord(
         id, name, caption, tuple(json.loads(tags)), licence, width, height, json.loads(files), names, captions
     )
-
-
-def _file_row(shown: Occurrence) -> tuple[Any, ...]:
-    said = (shown.name, shown.caption, _json(shown.tags), shown.licence)
-    return (shown.path, shown.id, shown.source, _json(shown.stamp), *said)
-
-
-def _occurrence(row: Sequence[Any]) -> Occurrence:
-    path, id, source, stamp, name, caption, tags, licence = row
-    return Occurrence(path, id, source, json.loads(stamp), name, caption, tuple(json.loads(tags)), licence)
 
 
 def _json(value: Any) -> str:

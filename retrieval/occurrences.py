@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from .database import Database
@@ -59,6 +59,8 @@ class Occurrences:
         successors: id -> that of the picture that its file shows now: it takes over the edits of one that is forgotten.
         """
         before = self._database.ids_at(paths)
+        if paths:
+            self._database.note_dropped(paths)
         self._database.forget_files(paths)
         unshown = self._database.unshown()
         left = self.edits([id for id in unshown if id in successors])
@@ -66,6 +68,38 @@ class Occurrences:
         self.add_edits({successors[id]: edit for id, edit in left.items()})
         self.refresh(before)
         return unshown
+
+    def remember(self, sources: Collection[str], alone: bool) -> None:
+        """Note what was named to be read. alone: whether the others are forgotten."""
+        self._database.put_sources(sources)
+        if alone:
+            self._database.drop_sources([source for source in self.sources() if source not in sources])
+
+    def sources(self) -> list[str]:
+        return self._database.sources()
+
+    def dropped(self) -> list[Occurrence]:
+        """Return what the last run that dropped something took away, as far as it is not back."""
+        return self._database.dropped()
+
+    def note_replaced(self, others: Occurrences, alike: bool) -> None:
+        """Keep what is not among the others, which take its place. alike: whether the same encoder made both."""
+        left = list(self.all().keys() - others.all().keys()) if alike else []
+        if left or not alike:
+            self._database.note_dropped(left)
+
+    def put_back(self, files: Sequence[Occurrence]) -> list[str]:
+        """Have those of `dropped` again, with their pictures, and the sources; return the ids of pictures that came."""
+        files = [file for file in files if not self._database.ids_at([file.path])]
+        ids = list(dict.fromkeys(file.id for file in files))
+        here = {record.id for record in self._database.records(ids)}
+        came = self._database.dropped_pictures([id for id in ids if id not in here])
+        self._database.put_back(files)
+        shown, edits = self.of(ids), self.edits(ids)
+        for id, (width, height, vector) in came.items():
+            self._database.insert([merge(shown[id], width, height, edits.get(id))], [vector])
+        self.refresh(here)
+        return list(came)
 
     def refresh(self, ids: Iterable[str]) -> None:
         """Make records of what is said of pictures now; one that a search would see otherwise gets a new key."""

@@ -117,10 +117,7 @@ class StyleStore:
     def add(
         self, records: Sequence[StyleRecord], vectors: np.ndarray, encoder: str, shown: Sequence[Occurrence] = ()
     ) -> None:
-        """Store records with their vectors, (N, D) float32 of unit length; an id that exists is replaced.
-
-        shown: what each of their files says, where that is not all the same.
-        """
+        """Store records with vectors, (N, D) float32, unit length, and what files say where not all say the same."""
         with self._change():
             self._database.insert(records, vectors)
             self.said.show(shown or [file for record in records for file in from_record(record)], new=True)
@@ -135,7 +132,7 @@ class StyleStore:
             yield self.said
 
     def remove(self, ids: Sequence[str]) -> None:
-        """Forget pictures and all that was said of them; their files stay."""
+        """Forget pictures, and all that was said of them."""
         with self._change():
             self._database.remove(ids)
             self._database.forget_words(ids)
@@ -160,6 +157,8 @@ class StyleStore:
             with self._database.attached(draft.folder / FILE), self._change():
                 meta = self._database.meta()
                 kept = {name: meta[name] for name in ("revision", "snapshot", "collection", "engine") if name in meta}
+                alike = same_weights(meta.get("encoder", ""), draft.origin.encoder if draft.origin else "")
+                self.said.note_replaced(draft.said, alike)
                 self._database.replace_with_attached()
                 self._database.set_meta(**kept, emptied=meta.get("revision", 0))
                 self.said.refresh(self.said.edits())

@@ -97,12 +97,15 @@ def unpack(file: Path, folder: Path) -> tuple[Path, Vectors]:
             vectors = _read_vectors(archive)
             if not target.is_dir():
                 _extract(archive, entries, target)
-                for other in folder.glob(f"{glob.escape(file.stem)}-{'[0-9a-f]' * 8}"):
-                    if other != target:  # what an earlier state of the same file held
-                        shutil.rmtree(other)
     except _NO_PACK as error:
         raise ValueError(f"{file.name} is damaged or no style pack ({error}): export it again.") from error
     return target, vectors
+
+
+def earlier_states(unpacked: Path) -> list[Path]:
+    """Return the folders of what a pack of this name held before, of which `unpack` gave the last."""
+    name = unpacked.name.rpartition("-")[0]
+    return [other for other in unpacked.parent.glob(f"{glob.escape(name)}-{'[0-9a-f]' * 8}") if other != unpacked]
 
 
 def _write_picture(

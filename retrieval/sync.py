@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .calibration import measure_background
 from .encoder import StyleEncoder
 from .read_ahead import Reading, read_ahead
-from .records import IngestReport, Occurrence, SourceFile, merge
+from .records import IngestReport, Occurrence, SourceFile, StyleRecord, merge
 from .store import StyleStore
 
 _BATCH_PIXELS = 50_000_000  # decoded pictures that wait to be embedded together: 150 MB
@@ -28,6 +28,18 @@ Readings = Callable[[Sequence[SourceFile], Collection[str]], Generator[Reading |
 def read_here(files: Sequence[SourceFile], known: Collection[str]) -> Generator[Reading | ValueError, None, None]:
     """Read the files in this process; what is in them is embedded by the run's own encoder."""
     return read_ahead(files)
+
+
+@dataclass(frozen=True)
+class Dropping:
+    """What a sync drops of what vanished.
+
+    others: also what came from sources that are not named, or only what one of the named ones held. consent(records):
+    asked before pictures go; where it is False nothing is dropped.
+    """
+
+    others: bool = True
+    consent: Callable[[Sequence[StyleRecord]], bool] = lambda records: True
 
 
 class SyncRun:
@@ -47,14 +59,16 @@ class SyncRun:
         readings: Readings = read_here,
     ) -> None:
         self.embedded: list[str] = []
+        self.dropped: list[str] = []  # files
+        self.agreed = True
         self._readings = readings
         self._known = known
-        self._store = store
+        self.store = store
         self._encoder = encoder
         self._report = report
         self._on_progress = on_progress
         self._shown = store.said.all()
-        self._stored = set(store.ids())
+        self.stored = set(store.ids())
         self._batch: dict[str, tuple[Reading, list[Occurrence]]] = {}
         self._batch_pixels = 0
         self._described: list[Occurrence] = []
@@ -62,27 +76,32 @@ class SyncRun:
             str, str
         ] = {}  # picture -> what one of its files shows instead, "" if that is no new one
 
-    def run(self, files: Sequence[SourceFile], drop: bool, unseen: Collection[Path] = ()) -> None:
-        """Take in the files; `drop` those that are gone, but for what lies in an `unseen` place, of which none knows.
-
-        unseen: folders and files that could not be looked at.
-        """
-        revision = self._store.revision
+    def run(
+        self,
+        files: Sequence[SourceFile],
+        may_go: Callable[[Occurrence], bool],
+        consent: Callable[[Sequence[StyleRecord]], bool] = lambda records: True,
+    ) -> None:
+        """Take in the files, and drop those that are gone and that may go. consent: see `Dropping`."""
+        revision = self.store.revision
         changed = [file for file in files if not self._is_unchanged(file)]
         again = {file.path for file in changed}
-        with closing(self._readings(changed, self._known.keys() | self._stored)) as readings:
+        with closing(self._readings(changed, self._known.keys() | self.stored)) as readings:
             for done, file in enumerate(files, 1):
                 if file.path in again:
                     self._take(file, next(readings))
                 else:
                     self._report.unchanged += 1
+                    if file.source and not (known := self._shown[file.path]).source:
+                        self._described.append(replace(known, source=file.source))
                 self._on_progress(done, len(files))
         self._flush()
         self._flush_described()
-        self._drop_vanished({file.path for file in files} if drop else None, unseen)
-        origin = self._store.origin
+        present = {file.path for file in files}
+        self._drop([path for path, shown in self._shown.items() if path not in present and may_go(shown)], consent)
+        origin = self.store.origin
         if origin and (origin.revision != revision or not origin.background):  # none after an interrupted run
-            self._store.set_background(measure_background(self._store, self._encoder))
+            self.store.set_background(measure_background(self.store, self._encoder))
 
     def _is_unchanged(self, file: SourceFile) -> bool:
         return file.path in self._shown and self._shown[file.path].stamp == file.stamp
@@ -96,10 +115,10 @@ class SyncRun:
         shown = Occurrence(file.path, id, file.source, file.stamp, *said)
         self._count(before is not None, id)
         if before and before.id != id:
-            self._successors[before.id] = "" if id in self._stored else id
+            self._successors[before.id] = "" if id in self.stored else id
         if id in self._batch:
             self._batch[id][1].append(shown)
-        elif id in self._stored:
+        elif id in self.stored:
             self._described.append(shown)
         else:
             self._batch[id] = (reading, [shown])
@@ -110,7 +129,7 @@ class SyncRun:
     def _count(self, was_here: bool, id: str) -> None:
         if was_here:
             self._report.updated += 1
-        elif id in self._stored or id in self._batch:
+        elif id in self.stored or id in self._batch:
             self._report.unchanged += 1
         else:
             self._report.added += 1
@@ -130,23 +149,27 @@ class SyncRun:
         vectors = np.stack([next(embedded) if vector is None else vector for vector in found.values()])
         records = [merge(shown, reading.width, reading.height) for reading, shown in self._batch.values()]
         shown = [file for _, its in self._batch.values() for file in its]
-        self._store.add(records, vectors, self._encoder.identity, shown)
+        self.store.add(records, vectors, self._encoder.identity, shown)
         self.embedded += self._batch
-        self._stored.update(self._batch)
+        self.stored.update(self._batch)
         self._batch.clear()
         self._batch_pixels = 0
 
     def _flush_described(self) -> None:
         if self._described:
-            with self._store.saying() as said:
+            with self.store.saying() as said:
                 said.show(self._described)
             self._described.clear()
 
-    def _drop_vanished(self, present: set[str] | None, unseen: Collection[Path]) -> None:
-        """Drop files that are not `present`, unless that is None, and every picture that none shows any longer."""
-        vanished = [] if present is None else [path for path in self._shown if path not in present]
-        vanished = [path for path in vanished if not any(Path(path).is_relative_to(place) for place in unseen)]
-        with self._store.saying() as said:
-            dropped = said.drop(vanished, {old: new for old, new in self._successors.items() if new})
-        self._store.encodings.forget(dropped)
-        self._report.removed += len([id for id in dropped if id not in self._successors])
+    def _drop(self, vanished: list[str], consent: Callable[[Sequence[StyleRecord]], bool]) -> None:
+        """Drop files, if that is agreed to, and in any case every picture that no file shows any longer."""
+        dropped = set(vanished)
+        left = {shown.id for path, shown in self._shown.items() if path not in dropped}
+        going = [id for id in {self._shown[path].id: None for path in vanished} if id not in left]
+        if going and not consent(list(self.store.records(going).values())):
+            vanished, self.agreed = [], False
+        with self.store.saying() as said:
+            gone = said.drop(vanished, {old: new for old, new in self._successors.items() if new})
+        self.store.encodings.forget(gone)
+        self.dropped = vanished
+        self._report.removed += len([id for id in gone if id not in self._successors])
