@@ -13,17 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import command_line_sync, command_line_upkeep
 from .command_line_encoders import COMFYUI, DEFAULT, MODELS, open_caption_encoder, open_encoder
-from .command_line_upkeep import add_commands
 from .retrieval.faults import sentence_of
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from .retrieval.encoder import StyleEncoder
     from .retrieval.sentences import SentenceEncoder
     from .retrieval.store import StyleStore
-    from .retrieval.sync import Readings
 
 DEFAULT_ROOT = COMFYUI / "user" / "__style_rag"
 
@@ -67,16 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run, show=show)
         return command
 
-    ingest = add("ingest", run_ingest, _lines_of, "Bring a knowledge base up to date with its sources.", encoding)
-    ingest.add_argument(
-        "sources",
-        nargs="+",
-        help="folders, with all below them, picture files, style packs, URLs of pictures, and "
-        "text files (.txt) of such URLs",
-    )
-    ingest.add_argument("--update", choices=("sync", "add", "rebuild"), default="sync")
-    ingest.add_argument("--ray", action="store_true", help="read and embed in workers of Ray Data, see docs/ray.md")
-    ingest.add_argument("--workers", type=int, default=2, help="how many with --ray (%(default)s)")
+    command_line_sync.add_commands(add, _lines_of, encoding)
     search = add("search", run_search, _show_matches, "Find the pictures that fit a prompt best.", encoding)
     search.add_argument("prompt")
     search.add_argument("--strategy", choices=("hybrid", "semantic", "keyword", "image"), default="hybrid")
@@ -93,30 +82,10 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("file", type=Path, help="such as references.stylepack")
     imported = add("import", run_import, _lines_of, "Add what is in a style pack; embeds nothing again.", encoding)
     imported.add_argument("sources", nargs=1, metavar="FILE")
-    imported.set_defaults(update="add", ray=False)
+    imported.set_defaults(update="add", ray=False, yes=False)
     add("stats", run_stats, _lines_of, "Say what made a knowledge base and what is in it.")
-    add_commands(add, _lines_of)
+    command_line_upkeep.add_commands(add, _lines_of)
     return parser
-
-
-def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
-    from tqdm import tqdm
-
-    from .retrieval.captions import encode_captions
-    from .retrieval.ingest import find_sources, ingest
-    from .retrieval.sync import read_here
-
-    sources = find_sources(options.sources)
-    encoder = open_encoder(options.encoder, options.models, options.device)
-    readings = _ray_readings(encoder, options) if options.ray else read_here
-    captions = _open_caption_encoder(options)
-    store = _open_store(options, new=True)
-    with tqdm(unit="picture", disable=None) as bar:  # shown on terminals alone
-        report = ingest(store, encoder, sources, options.update, _progress_on(bar), readings)
-    if captions:
-        with tqdm(unit="caption", disable=None) as bar:
-            encode_captions(store, captions, _progress_on(bar))
-    return asdict(report)
 
 
 def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -127,16 +96,16 @@ def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
         raise ValueError("strategy image compares pictures: give one with --image, or choose another strategy.")
     ranked = (options.strategy, options.top_k, options.min_score, options.diversity)
     query = StyleQuery(options.prompt, *ranked, filter=options.filter, image=image, avoid=options.avoid)
-    captions = _open_caption_encoder(options)
+    captions = open_captions(options)
     encoder = open_encoder(options.encoder, options.models, options.device)
-    return search(_open_store(options), encoder, query, captions).explain()
+    return search(open_store(options), encoder, query, captions).explain()
 
 
 def run_list(options: argparse.Namespace) -> list[dict[str, Any]]:
     from .retrieval.filters import parse_filter
 
     wanted = parse_filter(options.filter)
-    store = _open_store(options)
+    store = open_store(options)
     with store.reading() as view:
         ids = view.ids(view.passing(wanted))
     return [asdict(record) | {"files": list(record.files)} for record in store.records(sorted(ids)).values()]
@@ -145,7 +114,7 @@ def run_list(options: argparse.Namespace) -> list[dict[str, Any]]:
 def run_remove(options: argparse.Namespace) -> dict[str, Any]:
     from .retrieval.dismissed import remove_by_hand
 
-    store = _open_store(options)
+    store = open_store(options)
     remove_by_hand(store, chosen := [_find_id(store, start) for start in options.ids])
     return {"removed": len(chosen), "total": len(store)}
 
@@ -161,7 +130,7 @@ def run_export(options: argparse.Namespace) -> dict[str, Any]:
     if not options.file.parent.is_dir():
         raise FileNotFoundError(f"folder {options.file.parent} does not exist: make it, or name another file.")
     with tqdm(unit="picture", disable=None) as bar:
-        count = export_pack(_open_store(options), options.file, _progress_on(bar))
+        count = export_pack(open_store(options), options.file, progress_on(bar))
     return {"exported": count, "file": str(options.file)}
 
 
@@ -170,18 +139,18 @@ def run_import(options: argparse.Namespace) -> dict[str, Any]:
 
     if Path(options.sources[0]).suffix.lower() != PACK_SUFFIX:
         raise ValueError(f"{options.sources[0]} is no {PACK_SUFFIX}: read pictures and folders with ingest.")
-    return run_ingest(options)
+    return command_line_sync.run_ingest(options)
 
 
 def run_stats(options: argparse.Namespace) -> dict[str, Any]:
-    store = _open_store(options)
+    store = open_store(options)
     size = sum(file.stat().st_size for file in store.folder.rglob("*") if file.is_file())
     origin = store.origin
     about = {"encoder": origin.encoder, "dimension": origin.dimension, "revision": origin.revision} if origin else {}
     return {"name": store.name, "total": len(store), **about, "bytes": size, "folder": str(store.folder)}
 
 
-def _open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
+def open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
     from .retrieval.origin import check_name
     from .retrieval.store import StyleStore
     from .retrieval.upkeep import find_base
@@ -191,15 +160,9 @@ def _open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
     return StyleStore(folder, options.wait)
 
 
-def _open_caption_encoder(options: argparse.Namespace) -> SentenceEncoder | None:
+def open_captions(options: argparse.Namespace) -> SentenceEncoder | None:
     name = options.caption_encoder
     return open_caption_encoder(name, options.models, options.device) if name else None
-
-
-def _ray_readings(encoder: StyleEncoder, options: argparse.Namespace) -> Readings:
-    from .retrieval.ray_readings import RayReadings
-
-    return RayReadings(encoder, options.workers, options.device)
 
 
 def _open_image(path: Path) -> Image.Image:
@@ -213,7 +176,7 @@ def _open_image(path: Path) -> Image.Image:
         raise ValueError(f"picture {path} can't be used: {error}; give another with --image.") from error
 
 
-def _progress_on(bar: Any) -> Callable[[int, int], None]:
+def progress_on(bar: Any) -> Callable[[int, int], None]:
     def progress(done: int, total: int) -> None:
         bar.total = total
         bar.update(done - bar.n)

@@ -105,7 +105,7 @@ def main() -> None:
 def starter_library(encoder: StyleEncoder, place: Path, choose: bool) -> Library:
     store = StyleStore(place / "starter")
     ingest(store, encoder, [ROOT / "styles"], "sync")
-    labels = {file: (Path(file).parent.name, "") for file in store.files()}
+    labels = {file: (Path(file).parent.name, "") for file in store.said.all()}
     return Library(store, labels, *_questions(tuple((style, "") for style in STYLES), choose))
 
 

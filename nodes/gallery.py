@@ -159,6 +159,7 @@ def describe(record: StyleRecord) -> dict[str, Any]:
     return {
         "id": record.id,
         "name": record.name,
+        "other_names": list(record.other_names),
         "file": record.file,
         "caption": record.caption,
         "tags": list(record.tags),

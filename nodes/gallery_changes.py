@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,9 @@ import numpy as np
 
 from ..retrieval.dismissed import dismiss, welcome
 from ..retrieval.durable import Writes, make_folder, sync_folders, write_durably
-from ..retrieval.own_paths import kept_as, moved_back
+from ..retrieval.own_paths import kept_as, kept_path, moved_back
 from ..retrieval.reader import content_id, open_picture
-from ..retrieval.records import StyleRecord
+from ..retrieval.records import Edit, Occurrence, StyleRecord
 from . import paths
 from .gallery import Conflict, NotHere, describe, find_record, is_lost, open_encoder, open_store, thumbnail_path
 from .requirements import RETRIEVAL, require
@@ -61,19 +61,17 @@ def add_pictures(
 
 
 def describe_style(name: str, id: str, caption: str | None, tags: Sequence[str] | None) -> dict[str, Any]:
-    """Give a style another caption, other tags, or both, and return it. Its picture's own file is not touched.
+    """Give a style another caption, other tags, or both, and return it. What files say of it is not touched.
 
-    What the knowledge base keeps itself gets the words beside its picture too, so that `rebuild` reads them again.
+    It stays so whatever the files say later, also after a `rebuild`.
     """
     open_store(name)
     store = _store(name)
     with store.writing():
-        record = find_record(store, id)
-        caption = record.caption if caption is None else caption
-        record = replace(record, caption=caption, tags=record.tags if tags is None else tuple(tags))
-        record = replace(record, files=record.files | _write_beside(store, record))
-        store.replace_metadata([record])
-    return describe(record)
+        find_record(store, id)
+        with store.saying() as said:
+            said.edit(id, Edit(caption, None if tags is None else tuple(tags)))
+        return describe(find_record(store, id))
 
 
 def remove_style(name: str, id: str) -> dict[str, Any]:
@@ -85,8 +83,13 @@ def remove_style(name: str, id: str) -> dict[str, Any]:
         origin = store.origin
         assert origin is not None  # it has a record
         folder = store.folder / _DELETED / id
-        kept = asdict(record) | {"files": kept_as(store.folder, record.files)}
-        note = {"record": kept, "vector": store.vectors([id])[0].tolist(), "encoder": origin.encoder}
+        note = {
+            "record": asdict(record) | {"files": kept_as(store.folder, record.files)},
+            "files": [asdict(file) | {"path": kept_path(store.folder, file.path)} for file in store.said.of([id])[id]],
+            "edit": asdict(store.said.edits([id]).get(id, Edit())),
+            "vector": store.vectors([id])[0].tolist(),
+            "encoder": origin.encoder,
+        }
         write_durably(folder / _NOTE, json.dumps(note, ensure_ascii=False).encode())
         dismiss(store, record.files)
         store.remove([id])
@@ -107,11 +110,11 @@ def restore_style(name: str, id: str) -> dict[str, Any]:
         folder = store.folder / _DELETED / id
         if not (folder / _NOTE).is_file():
             raise NotHere(f"style {id} was not removed from '{name}', or as one of more than {KEPT}: add it again.")
-        note, record = _read_note(folder / _NOTE, store.folder)
-        origin = store.origin
-        if origin and origin.encoder != note["encoder"]:
+        removed = _read_note(folder / _NOTE, store.folder)
+        origin, record = store.origin, removed.record
+        if origin and origin.encoder != removed.encoder:
             raise Conflict(
-                f"style {id} was removed when '{name}' was made with {note['encoder']}, and now it is made with "
+                f"style {id} was removed when '{name}' was made with {removed.encoder}, and now it is made with "
                 f"{origin.encoder}: add the picture again."
             )
         own = _own_files(store, record)
@@ -121,18 +124,37 @@ def restore_style(name: str, id: str) -> dict[str, Any]:
         sync_folders([*(path.parent for path in own), folder])
         welcome(store, record.files)
         if id not in store.records([id]):
-            store.add([record], np.array([note["vector"]], dtype=np.float32), note["encoder"])
+            store.add([record], removed.vector[None], removed.encoder, removed.files)
+        with store.saying() as said:
+            said.edit(id, removed.edit)
         shutil.rmtree(folder)
-    return describe(record)
+        return describe(find_record(store, id))
 
 
-def _read_note(file: Path, home: Path) -> tuple[dict[str, Any], StyleRecord]:
+@dataclass(frozen=True)
+class _Removed:
+    """What is noted of a style that was removed. files: what each said of it; none in an earlier version's note."""
+
+    record: StyleRecord
+    files: list[Occurrence]
+    edit: Edit
+    vector: np.ndarray
+    encoder: str
+
+
+def _read_note(file: Path, home: Path) -> _Removed:
     """Return what was noted of a removed style, its own files where they belong by now. Raises Conflict."""
     try:
         note = json.loads(file.read_text(encoding="utf-8"))
-        kept = note["record"]
-        files = moved_back(home, kept["files"])
-        return note, StyleRecord(**kept | {"tags": tuple(kept["tags"]), "files": files})
+        record = _with_tuples(note["record"]) | {"files": moved_back(home, note["record"]["files"])}
+        files = [
+            Occurrence(
+                **_with_tuples(said) | {"stamp": said["stamp"], "path": next(iter(moved_back(home, {said["path"]: 0})))}
+            )
+            for said in note.get("files", ())
+        ]
+        edit, vector = Edit(**_with_tuples(note.get("edit", {}))), np.array(note["vector"], dtype=np.float32)
+        return _Removed(StyleRecord(**record), files, edit, vector, str(note["encoder"]))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise Conflict(f"what was kept of style {file.parent.name} is damaged: add its picture again.") from error
 
@@ -196,16 +218,9 @@ def _own_files(store: "StyleStore", record: StyleRecord) -> list[Path]:
     return [path for path in map(Path, record.files) if any(path.is_relative_to(folder) for folder in kept)]
 
 
-def _write_beside(store: "StyleStore", record: StyleRecord) -> dict[str, list[int]]:
-    """Write caption, tags and licence beside the kept pictures of a style, and return those files' new stamps."""
-    beside = {"caption": record.caption, "tags": list(record.tags), "license": record.licence}
-    stamps = {}
-    for path in _own_files(store, record):
-        if path.is_file():
-            sidecar = path.with_suffix(".json")
-            write_durably(sidecar, json.dumps(beside, ensure_ascii=False).encode())
-            stamps[str(path)] = [*record.files[str(path)][:2], sidecar.stat().st_mtime_ns]
-    return stamps
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """The same as a dataclass has it, of which JSON makes lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _move_pair(picture: Path, target: Path) -> None:

@@ -20,6 +20,7 @@ from ..retrieval.ingest import UPDATES, ingest, keep_encodings
 from ..retrieval.own_pictures import keep_picture
 from ..retrieval.sentences import SentenceEncoder
 from ..retrieval.store import StyleStore
+from ..retrieval.sync import Dropping
 from . import convert, freshness, hub, memory, paths
 from .requirements import RETRIEVAL, choose, find_mistakes, require
 from .sockets import KnowledgeBase, StyleKB, StylePipelineSocket
@@ -67,8 +68,8 @@ class StyleKnowledgeBase(io.ComfyNode):
                     "update",
                     options=list(UPDATES),
                     default="sync",
-                    tooltip="sync: add new, embed changed again, drop vanished. add: never drop. rebuild: embed all "
-                    "anew; the old state stays until the new one is whole. open: read no source.",
+                    tooltip="sync: add new, embed changed again, drop what vanished from these sources. add: never "
+                    "drop. rebuild: embed all anew; the old state stays until the new one is whole. open: read none.",
                 ),
                 io.Image.Input("images", optional=True, tooltip="Pictures to add, such as results you liked."),
                 io.String.Input(
@@ -167,7 +168,10 @@ class StyleKnowledgeBase(io.ComfyNode):
                 keep_picture(store, picture, caption, its_tags, writes)
         mode = "open" if not found and not pictures and update == "sync" else update
         bar = comfy.utils.ProgressBar(1)
-        report = ingest(store, clip, found, mode, lambda done, total: bar.update_absolute(done, total))
+        dropping = Dropping(others=False)  # what another node, the tab or the command line brought stays
+        report = ingest(
+            store, clip, found, mode, lambda done, total: bar.update_absolute(done, total), dropping=dropping
+        )
         if pipeline is not None:
             _keep_encodings(store, pipeline)
         if sentences is not None:

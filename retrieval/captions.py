@@ -86,5 +86,6 @@ def encode_captions(
 
 
 def caption_text(record: StyleRecord) -> str:
-    """Return what is encoded of a picture: its caption and tags; its name, which is a path, when it has neither."""
-    return ". ".join(filter(None, [record.caption, ", ".join(record.tags)])) or record.name
+    """Return what is encoded of a picture: captions and tags; its name, which is a path, when it has neither."""
+    said = [record.caption, *record.other_captions, ", ".join(record.tags)]
+    return ". ".join(filter(None, said)) or record.name

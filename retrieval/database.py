@@ -19,24 +19,17 @@ import numpy as np
 from .database_file import DatabaseFile
 from .own_paths import found_at, kept_as, moved_along
 from .records import StyleRecord
+from .schema import bring_up_to_date
+from .word_tables import WordTables
 
 FILE = "styles.sqlite"
 _PAGE = 500  # parameters a statement; SQLite before 3.32 allows 999
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS styles (
-    key INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, caption TEXT NOT NULL,
-    tags TEXT NOT NULL, licence TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL, files TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS vectors (key INTEGER PRIMARY KEY, vector BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS removed (seq INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS captions (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, key INTEGER NOT NULL UNIQUE, vector BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
-_COLUMNS = "id, name, caption, tags, licence, width, height, files"
+_COLUMNS = "id, name, caption, tags, licence, width, height, files, other_names, other_captions"
+_MARKS = ", ".join("?" * 10)
 
 
-class Database(DatabaseFile):
+class Database(DatabaseFile, WordTables):
     """One SQLite file. Any thread may call; writers of several processes are kept apart by the store's lock.
 
     home: the folder that a knowledge base's own pictures are in; the file's, where None.
@@ -44,10 +37,16 @@ class Database(DatabaseFile):
 
     def __init__(self, path: Path, home: Path | None = None) -> None:
         self._home = home or path.parent
-        super().__init__(path, _SCHEMA)
+        self._unseen = 0
+        super().__init__(path, bring_up_to_date)
         with self.held():
             if self._refusal is None:
                 self._take_along()
+
+    @property
+    def changes(self) -> int:
+        """Counts the rows that were written since this object was made, of those that searches see."""
+        return self._db.total_changes - self._unseen
 
     def meta(self) -> dict[str, Any]:
         return {name: json.loads(value) for name, value in self._read("SELECT name, value FROM meta")}
@@ -66,11 +65,6 @@ class Database(DatabaseFile):
 
     def ids(self, limit: int = -1) -> list[str]:
         return [id for (id,) in self._read("SELECT id FROM styles ORDER BY id LIMIT ?", (limit,))]
-
-    def files(self) -> Iterator[tuple[str, dict[str, list[int]]]]:
-        """Yield (id, path -> stamp) of every record."""
-        rows = self._read("SELECT id, files FROM styles")
-        return ((id, found_at(self._home, json.loads(files))) for id, files in rows)
 
     def records(self, ids: Sequence[str] | None = None) -> Iterator[StyleRecord]:
         """Yield the records of some ids, in no order, or all of them by id."""
@@ -97,13 +91,12 @@ class Database(DatabaseFile):
     def insert(self, records: Sequence[StyleRecord], vectors: Iterable[np.ndarray]) -> None:
         self.remove([record.id for record in records])
         for record, vector in zip(records, vectors, strict=True):
-            marks = ", ".join("?" * 8)
-            added = self._db.execute(f"INSERT INTO styles ({_COLUMNS}) VALUES ({marks})", self._row(record))
+            added = self._db.execute(f"INSERT INTO styles ({_COLUMNS}) VALUES ({_MARKS})", self._row(record))
             blob = vector.astype("<f4").tobytes()
             self._db.execute("INSERT INTO vectors VALUES (?, ?)", (added.lastrowid, blob))
 
     def set_files(self, record: StyleRecord) -> None:
-        self._db.execute("UPDATE styles SET files = ? WHERE id = ?", (self._files(record), record.id))
+        self._write_unseen("UPDATE styles SET files = ? WHERE id = ?", [(self._files(record), record.id)])
 
     def remove(self, ids: Sequence[str]) -> None:
         keys = [key for (key,) in self._read_pages("SELECT key FROM styles WHERE id IN", ids)]
@@ -155,13 +148,14 @@ class Database(DatabaseFile):
     def replace_with_attached(self) -> None:
         """Drop everything and take the other's records, vectors and meta, under new keys."""
         last = self._read("SELECT coalesce(max(seq), 0) FROM main.sqlite_sequence WHERE name = 'styles'")[0]
-        for table in ("styles", "vectors", "captions", "removed", "meta"):
+        for table in ("styles", "vectors", "captions", "removed", "meta", "files"):
             self._db.execute(f"DELETE FROM main.{table}")
         self._db.execute(
             f"INSERT INTO main.styles (key, {_COLUMNS}) SELECT key + ?, {_COLUMNS} FROM other.styles", last
         )
         self._db.execute("INSERT INTO main.vectors SELECT key + ?, vector FROM other.vectors", last)
         self._db.execute("INSERT INTO main.meta SELECT name, value FROM other.meta")
+        self._db.execute("INSERT INTO main.files SELECT * FROM other.files")
 
     def _take_along(self) -> None:
         """Make the paths of own pictures relative, which earlier versions wrote down whole. Done once."""
@@ -172,7 +166,9 @@ class Database(DatabaseFile):
                 known = json.loads(files)
                 kept = kept_as(self._home, moved_along(self._home, known))
                 if kept != known:
-                    self._db.execute("UPDATE styles SET files = ? WHERE id = ?", (json.dumps(kept), id))
+                    self._db.execute("UPDATE styles SET files = ? WHERE id = ?", (_json(kept), id))
+                    moves = [(*kept_as(self._home, moved_along(self._home, {path: 0})), path) for path in known]
+                    self._db.executemany("UPDATE OR REPLACE files SET path = ? WHERE path = ?", moves)
             self.set_meta(paths="relative")
 
     def _read_pages(self, query: str, values: Sequence[str]) -> Iterator[Any]:
@@ -181,14 +177,18 @@ class Database(DatabaseFile):
             yield from self._read(f"{query} ({', '.join('?' * len(page))})", page)
 
     def _files(self, record: StyleRecord) -> str:
-        return json.dumps(kept_as(self._home, record.files), ensure_ascii=False)
+        return _json(kept_as(self._home, record.files))
 
     def _row(self, record: StyleRecord) -> tuple[Any, ...]:
-        tags = json.dumps(record.tags, ensure_ascii=False)
-        size = (record.width, record.height)
-        return (record.id, record.name, record.caption, tags, record.licence, *size, self._files(record))
+        said = (record.id, record.name, record.caption, _json(record.tags), record.licence, record.width, record.height)
+        return (*said, self._files(record), _json(record.other_names), _json(record.other_captions))
 
     def _record(self, row: Sequence[Any]) -> StyleRecord:
-        id, name, caption, tags, licence, width, height, files = row
-        files = found_at(self._home, json.loads(files))
-        return StyleRecord(id, name, caption, tuple(json.loads(tags)), licence, width, height, files)
+        id, name, caption, tags, licence, width, height, files, *others = row
+        names, captions = (tuple(json.loads(other)) for other in others)
+        paths = found_at(self._home, json.loads(files))
+        return StyleRecord(id, name, caption, tuple(json.loads(tags)), licence, width, height, paths, names, captions)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ _WAIT = 30.0  # seconds for another process's commit to end
 
 
 class DatabaseFile:
-    """One SQLite file. Any thread may call. schema: what a new file is to hold, a table `meta` among it."""
+    """One SQLite file. Any thread may call. prepare: makes its tables, or what is missing of them."""
 
-    def __init__(self, path: Path, schema: str) -> None:
+    def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None]) -> None:
         self._path = path
-        self._schema = schema
+        self._prepare = prepare
         self._lock = threading.RLock()
         self._users = 0
         self.opened: tuple[int, int] | None = None  # tells the file that was used last from another at its path
@@ -115,10 +115,9 @@ class DatabaseFile:
         db = sqlite3.connect(self._path.absolute(), timeout=_WAIT, isolation_level=None, check_same_thread=False)
         try:
             db.execute("PRAGMA journal_mode=WAL")
-            if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0]:
-                db.executescript(self._schema)
             db.execute("PRAGMA synchronous=FULL")  # what was reported as stored outlives a power cut as well
             db.execute("PRAGMA fullfsync=ON")  # which macOS needs for that; others ignore it
+            self._prepare(db)
         except BaseException:
             db.close()
             raise

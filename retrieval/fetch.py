@@ -70,7 +70,18 @@ def check_url(url: str) -> SplitResult:
     return parts
 
 
-def read_url_list(file: Path) -> list[str]:
+class ListedUrl(str):
+    """A URL out of a list. file: the list's path."""
+
+    file: str
+
+
+def named_source(url: str) -> str:
+    """Return what was named for a URL to be fetched: itself, or the list that it is in."""
+    return url.file if isinstance(url, ListedUrl) else url
+
+
+def read_url_list(file: Path) -> list[ListedUrl]:
     """Return the URLs of a text file, a line each; blank lines and those that begin with # are left out.
 
     Raises ValueError in one sentence.
@@ -81,7 +92,10 @@ def read_url_list(file: Path) -> list[str]:
     for number, line in enumerate(lines, 1):
         if line and not line.startswith("#") and not is_url(line):
             raise ValueError(f"source {file.name} is no list of URLs: line {number} is none; correct or remove it.")
-    return [check_url(line).geturl() for line in lines if line and not line.startswith("#")]
+    urls = [ListedUrl(check_url(line).geturl()) for line in lines if line and not line.startswith("#")]
+    for url in urls:
+        url.file = str(file)
+    return urls
 
 
 def is_public(address: str) -> bool:

@@ -93,7 +93,7 @@ def labels(record: StyleRecord) -> dict[str, list[str]]:
         "tag": [tag.lower() for tag in record.tags],
         "license": [record.licence.lower()],
         "folder": sorted(folders),
-        "name": [record.name.lower()],
+        "name": [name.lower() for name in (record.name, *record.other_names)],
     }
 
 

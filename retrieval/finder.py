@@ -30,7 +30,7 @@ def find_pictures(sources: Iterable[Path], on_skipped: OnSkipped = lambda path, 
             if file not in seen:
                 seen.add(file)
                 try:
-                    found = _source_file(file, root)
+                    found = look_at(file, file.relative_to(root).with_suffix("").as_posix(), str(source))
                 except OSError as error:
                     skipped.append((file, error))
                 else:
@@ -105,12 +105,11 @@ def _may_hold_pictures(folder: Path) -> bool:
     return False
 
 
-def _source_file(path: Path, root: Path) -> SourceFile:
+def look_at(path: Path, name: str, source: str) -> SourceFile:
+    """Return a file as it is now. Raises OSError."""
     if to_unicode(str(path)) != str(path):  # Linux takes any bytes for a name; a knowledge base stores text
         raise OSError(errno.EILSEQ, "its name or its folder's is not valid Unicode, rename it")
     status = path.stat()
     sidecar = sidecar_of(path)
     modified = sidecar.stat().st_mtime_ns if sidecar else 0
-    return SourceFile(
-        str(path), path.relative_to(root).with_suffix("").as_posix(), status.st_size, status.st_mtime_ns, modified
-    )
+    return SourceFile(str(path), name, status.st_size, status.st_mtime_ns, modified, source)

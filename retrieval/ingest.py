@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,23 @@ from . import stylepack
 from .dismissed import without_dismissed
 from .duplicates import near_duplicates
 from .encoder import StyleEncoder
-from .fetch import LIST_SUFFIX, check_url, is_url, read_url_list
-from .finder import find_pictures
+from .fetch import LIST_SUFFIX, check_url, is_url, named_source, read_url_list
+from .finder import find_pictures, look_at
 from .origin import same_weights
-from .own_pictures import PICTURES, fetch_all, forget_files, no_longer_named
-from .reader import PACK_SUFFIX, SUFFIXES, content_id, open_picture, to_unicode, why_not_read
-from .records import IngestReport, StyleRecord
+from .own_pictures import PICTURES, fetch_all, no_longer_named, set_aside
+from .reader import (
+    DECODING,
+    PACK_SUFFIX,
+    SUFFIXES,
+    content_id,
+    is_decoded_anew,
+    open_picture,
+    to_unicode,
+    why_not_read,
+)
+from .records import Edit, IngestReport, Occurrence, SourceFile, StyleRecord
 from .store import StyleStore
-from .sync import Progress, Readings, SyncRun, read_here
+from .sync import Dropping, Progress, Readings, SyncRun, read_here
 
 UPDATES = ("sync", "add", "rebuild", "open")
 _ENCODED = 16  # encodings that are put to disk together
@@ -52,11 +62,13 @@ def ingest(
     update: str,
     on_progress: Progress = lambda done, total: None,
     readings: Readings = read_here,
+    dropping: Dropping | None = None,
 ) -> IngestReport:
     """Read the sources (folders, picture files, style packs, http(s) URLs) into the store.
 
-    update: `sync` adds what is new, embeds again what changed and drops what vanished; `add` never drops; `rebuild`
-    embeds everything anew, and the knowledge base stays as it was until that is whole; `open` reads nothing.
+    update: `sync` adds what is new, embeds again what changed and drops what vanished, as far as `dropping` says;
+    `add` never drops; `rebuild` embeds everything anew, the files of sources that are not named too, and the knowledge
+    base stays as it was until that is whole; `open` reads nothing.
     A file, folder or URL that can't be read is skipped and named in the report, and what is stored of it is kept; by
     rebuild as far as its vector is of the same encoder, or its picture can be opened.
     on_progress counts the URLs, the files, the pictures as the index is made, then the new ones as they are compared
@@ -73,69 +85,177 @@ def ingest(
             store.publish(on_progress, wait=0)
     else:
         with store.writing():
-            _update(store, encoder, sources, update, report, on_progress, readings)
+            _Update(store, encoder, update, report, on_progress, dropping or Dropping()).run(sources, readings)
     report.total = len(store)
     report.seconds = round(time.perf_counter() - start, 3)
     return report
 
 
-def _update(
-    store: StyleStore,
-    encoder: StyleEncoder,
-    sources: Sequence[Source],
-    update: str,
-    report: IngestReport,
-    on_progress: Progress,
-    readings: Readings,
-) -> None:
-    if update != "rebuild":
-        store.require_current()
-        store.require_encoder(encoder.identity)
-    urls = [source for source in sources if isinstance(source, str)]
-    named = [source for source in sources if isinstance(source, Path)]
-    packs = [source for source in named if source.suffix.lower() == PACK_SUFFIX]
-    known: dict[str, np.ndarray] = {}
-    outdated: list[Path] = []
-    for pack in packs:
-        unpacked, vectors = stylepack.unpack(pack, store.folder / PACKS)
-        outdated += stylepack.unpacked_before(pack, unpacked)
-        known |= vectors.by_id if same_weights(vectors.encoder, encoder.identity) else {}
-    fetched = fetch_all(store, urls, update == "rebuild", report, on_progress)
-    kept = [
-        folder
-        for folder in [*(store.folder / PACKS).glob("[!.]*"), store.folder / PICTURES]
-        if folder not in outdated and _holds_files(folder)
-    ]
-    skipped: dict[Path, OSError] = {}
-    files = list(find_pictures([*(source for source in named if source not in packs), *kept], skipped.__setitem__))
-    report.failed += [{"file": to_unicode(str(path)), "reason": why_not_read(error)} for path, error in skipped.items()]
-    dropped = set() if update == "add" else no_longer_named(store, files, fetched)
-    files = [file for file in files if file not in dropped]
-    if update != "rebuild":
-        files = without_dismissed(store, files)
-    if not files:
-        _require_pictures(report, 0)
-    if update == "rebuild":
-        draft = store.draft(encoder.identity)
-        run = SyncRun(draft, encoder, report, on_progress, known, readings)
-        run.run(files, drop=True)
-        _keep_unread(store, draft, encoder, {Path(failure["file"]) for failure in report.failed})
-        _require_pictures(report, len(draft))
-        store.replace_with(draft)
-    else:
-        run = SyncRun(store, encoder, report, on_progress, known, readings)
-        unseen = [path for path, error in skipped.items() if not isinstance(error, FileNotFoundError)]
-        run.run(files, update == "sync", unseen)
-        _require_pictures(report, len(store))
-    forget_files(dropped)
-    for folder in outdated if update != "add" else ():  # until here its pictures are those of stored styles
-        shutil.rmtree(folder)
-    store.publish(on_progress)
-    report.near_duplicates = near_duplicates(store, run.embedded, on_progress)
+@dataclass
+class _Update:
+    """One `sync`, `add` or `rebuild`. kept: the folders of a knowledge base's own pictures."""
+
+    store: StyleStore
+    encoder: StyleEncoder
+    update: str
+    report: IngestReport
+    on_progress: Progress
+    dropping: Dropping
+
+    def run(self, sources: Sequence[Source], readings: Readings) -> None:
+        store, encoder, report = self.store, self.encoder, self.report
+        if self.update != "rebuild":
+            store.require_current()
+            store.require_encoder(encoder.identity)
+        self._named = {named_source(source) if isinstance(source, str) else str(source) for source in sources}
+        self._shown, self._unseen = store.said.all(), list[Path]()
+        known, edits, let_go = self._unpack([source for source in sources if _is_pack(source)])
+        urls = [source for source in sources if isinstance(source, str)]
+        fetched = fetch_all(store, urls, self.update == "rebuild", report, self.on_progress)
+        folders = [source for source in sources if isinstance(source, Path) and not _is_pack(source)]
+        files = self._find(folders, fetched)
+        let_go |= self._no_longer_named(files, fetched)
+        files = [file for file in files if file.path not in let_go]
+        if self.update != "rebuild":
+            files = without_dismissed(store, files)
+        if not files:
+            _require_pictures(report, 0)
+        run = SyncRun(self._target(), encoder, report, self.on_progress, known, readings)
+        if self.update == "rebuild":
+            run.run([*files, *self._others(files, let_go)], lambda shown: True)
+            self._keep_unread(run.store)
+            self._replace({file.path for file in files}, run.store)
+        else:
+            self._run_here(run, files, let_go)
+            _require_pictures(report, len(store))
+        self._end(run, let_go, edits)
+
+    def _run_here(self, run: SyncRun, files: list[SourceFile], let_go: set[str]) -> None:
+        """Take in the files; a sync reads those again of which an earlier version made other pixels."""
+        origin = self.store.origin
+        outdated = self.update == "sync" and origin is not None and origin.decoding != DECODING
+        anew: set[str] = set()
+        if outdated:
+            files = [*files, *self._others(files, let_go, name_gone=False)]
+            anew = {file.path for file in files if is_decoded_anew(Path(file.path))}
+        run.run(
+            files,
+            lambda shown: shown.path in let_go or self._may_go(shown),
+            self.dropping.consent,
+            lambda file: file.path in anew,
+        )
+        if outdated and not self._unseen:
+            self.store.set_decoding()
+
+    def _keep_unread(self, draft: StyleStore) -> None:
+        """Put into a rebuilt knowledge base what was known of pictures that can't be read, or whose folder can't.
+
+        Where another encoder made their vectors, only what can be opened is kept, as is a picture with a damaged
+        sidecar.
+        """
+        failed, origin, held = {Path(failure["file"]) for failure in self.report.failed}, self.store.origin, draft.ids()
+        if not failed or origin is None:
+            return
+        records = self.store.records([id for id in self.store.ids() if id not in set(held)]).values()
+        left = [record for record in records if any({path, *path.parents} & failed for path in map(Path, record.files))]
+        shown, encoder = self.store.said.of([record.id for record in left]), self.encoder
+        same = same_weights(origin.encoder, encoder.identity)
+        for record in left:
+            image = None if same else _shown_now(record)
+            if same or image:
+                vector = encoder.encode_images([image]) if image else self.store.vectors([record.id])
+                draft.add([record], vector, encoder.identity, shown[record.id])
+
+    def _target(self) -> StyleStore:
+        return self.store.draft(self.encoder.identity) if self.update == "rebuild" else self.store
+
+    def _unpack(self, packs: Sequence[Source]) -> tuple[dict[str, np.ndarray], dict[str, Edit], set[str]]:
+        """Return what packs bring, id -> vector and id -> edit, and the files of earlier states that are to go."""
+        known: dict[str, np.ndarray] = {}
+        edits: dict[str, Edit] = {}
+        let_go: set[str] = set()
+        for pack in map(Path, packs):
+            unpacked, vectors = stylepack.unpack(pack, self.store.folder / PACKS)
+            known |= vectors.by_id if same_weights(vectors.encoder, self.encoder.identity) else {}
+            edits |= vectors.edits
+            for state in stylepack.earlier_states(unpacked):
+                files = [file for file in state.rglob("*") if file.is_file()]
+                anew = self.update != "add"
+                let_go |= {str(file) for file in files if anew or (unpacked / file.relative_to(state)).is_file()}
+        return known, edits, let_go
+
+    def _find(self, folders: Sequence[Path], fetched: Mapping[Path, str]) -> list[SourceFile]:
+        """Return the pictures in folders, files among them, and in the knowledge base; name what can't be looked at."""
+        kept = [*(self.store.folder / PACKS).glob("[!.]*"), self.store.folder / PICTURES]
+        skipped: dict[Path, OSError] = {}
+        files = list(find_pictures([*folders, *filter(_holds_files, kept)], skipped.__setitem__))
+        for path, error in skipped.items():
+            self.report.failed.append({"file": to_unicode(str(path)), "reason": why_not_read(error)})
+            if not isinstance(error, FileNotFoundError):
+                self._unseen.append(path)
+        return [
+            replace(file, source=fetched.get(Path(file.path), "")) if self._is_own(file.path) else file
+            for file in files
+        ]
+
+    def _is_own(self, path: str) -> bool:
+        return path.startswith(f"{self.store.folder}{os.sep}")
+
+    def _no_longer_named(self, files: Sequence[SourceFile], fetched: Mapping[Path, str]) -> set[str]:
+        """Return the files of URLs that a sync finds named no longer."""
+        if self.update != "sync":
+            return set()
+        left = no_longer_named(self.store, files, fetched)
+        return {path for path in left if self.dropping.others or self._source_of(path) in self._named}
+
+    def _source_of(self, path: str) -> str:
+        return self._shown[path].source if path in self._shown else ""
+
+    def _may_go(self, shown: Occurrence) -> bool:
+        """Tell whether a file that is not there any longer is to be dropped."""
+        path = Path(shown.path)
+        if self.update == "add" or any(path.is_relative_to(place) for place in self._unseen):
+            return False
+        if self.dropping.others or shown.source in self._named or self._is_own(shown.path):
+            return True
+        return any(path.is_relative_to(source) for source in self._named)
+
+    def _others(self, files: Sequence[SourceFile], let_go: set[str], name_gone: bool = True) -> list[SourceFile]:
+        """Return what is stored of sources that are not named, as far as it is there; the report names what is gone."""
+        here = {file.path for file in files} | let_go
+        others: list[SourceFile] = []
+        for path, shown in self._shown.items():
+            if path not in here and not self._is_own(path):
+                try:
+                    others.append(look_at(Path(path), shown.name, shown.source))
+                except OSError as error:
+                    if name_gone:
+                        self.report.failed.append({"file": path, "reason": why_not_read(error)})
+        return others
+
+    def _replace(self, named: set[str], draft: StyleStore) -> None:
+        _require_pictures(self.report, len(draft.said.all().keys() & named))
+        before = set(self.store.ids())
+        self.store.replace_with(draft)
+        self.report.removed = len(before.difference(self.store.ids()))
+
+    def _end(self, run: SyncRun, let_go: set[str], edits: Mapping[str, Edit]) -> None:
+        agreed = run.agreed
+        with self.store.saying() as said:
+            said.add_edits({id: edits[id] for id in run.embedded if id in edits})
+            said.remember(self._named, alone=agreed and self.update == "sync" and self.dropping.others)
+        if agreed and (run.dropped or let_go):
+            set_aside(self.store, let_go)
+        self.store.publish(self.on_progress)
+        self.report.near_duplicates = near_duplicates(self.store, run.embedded, self.on_progress)
+
+
+def _is_pack(source: Source) -> bool:
+    return isinstance(source, Path) and source.suffix.lower() == PACK_SUFFIX
 
 
 def _keep_unread(store: StyleStore, draft: StyleStore, encoder: StyleEncoder, failed: set[Path]) -> None:
-    """Put into a rebuilt knowledge base what was known of pictures that could not be read, alone or with their folder.
+    """Put into a rebuilt knowledge base what was known of pictures that can't be read, or whose folder can't.
 
     Where another encoder made their vectors, only what can be opened is kept, as is a picture with a damaged sidecar.
     """
@@ -189,8 +309,9 @@ def keep_encodings(
 
 
 def _shown_now(record: StyleRecord) -> Image.Image | None:
-    try:
-        image = open_picture(Path(record.file))
-    except ValueError:
-        return None
-    return image if content_id(image) == record.id else None
+    for path in record.files:
+        with suppress(ValueError):
+            image = open_picture(Path(path))
+            if content_id(image) == record.id:
+                return image
+    return None

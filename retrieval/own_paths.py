@@ -13,18 +13,25 @@ OWN = ("pictures", "packs")  # in that folder, where pictures are kept
 Value = TypeVar("Value")
 
 
-def kept_as(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the same with every path in a knowledge base's folder relative to that."""
+def kept_path(home: Path, path: str) -> str:
+    """Return a path as it is stored: one in a knowledge base's folder relative to that."""
     start = f"{home}{os.sep}"
-    return {
-        _HERE + path[len(start) :].replace(os.sep, "/") if path.startswith(start) else path: value
-        for path, value in files.items()
-    }
+    return _HERE + path[len(start) :].replace(os.sep, "/") if path.startswith(start) else path
+
+
+def found_path(home: Path, path: str) -> str:
+    """Return a stored path whole, wherever the folder is by now."""
+    return str(home / path[len(_HERE) :]) if path.startswith(_HERE) else path
+
+
+def kept_as(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the same with every path as it is stored."""
+    return {kept_path(home, path): value for path, value in files.items()}
 
 
 def found_at(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the same with every path whole, wherever the folder is by now."""
-    return {str(home / path[len(_HERE) :]) if path.startswith(_HERE) else path: value for path, value in files.items()}
+    """Return the same with every path whole."""
+    return {found_path(home, path): value for path, value in files.items()}
 
 
 def moved_along(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import os
 import re
+import shutil
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -19,12 +21,13 @@ from urllib.parse import unquote, urlsplit
 from PIL import Image
 
 from .durable import Writes, make_folder
-from .fetch import check_url, fetch
+from .fetch import check_url, fetch, named_source
 from .reader import content_id, open_picture, read_description
-from .records import IngestReport, SourceFile
+from .records import IngestReport, Occurrence, SourceFile
 from .store import StyleStore
 
 PICTURES = "pictures"
+_DROPPED = "dropped"  # where the files are that the last run has dropped
 
 
 def keep_picture(
@@ -57,12 +60,13 @@ def _shows(path: Path, id: str) -> bool:
 
 def fetch_all(
     store: StyleStore, urls: Sequence[str], again: bool, report: IngestReport, on_progress: Callable[[int, int], None]
-) -> set[Path]:
-    """Fetch what is not here yet, or `again` everything, and return the files of all URLs that are here.
+) -> dict[Path, str]:
+    """Fetch what is not here yet, or `again` everything; return file -> what named its URL, of all that are here.
 
     A URL that failed is named in the report; what was here of it stays.
     """
-    kept, stored = set[Path](), store.files()
+    kept: dict[Path, str] = {}
+    stored = store.said.all()
     for done, url in enumerate(dict.fromkeys(urls), 1):
         draft = store.folder / PICTURES / _name(url)
         if again or not any(_is_whole(path, stored) for path in _files_of(draft)):
@@ -70,22 +74,40 @@ def fetch_all(
                 _keep_fetched(url, draft)
             except ValueError as error:
                 report.failed.append({"file": url, "reason": str(error)})
-        kept.update(_files_of(draft))
+        kept |= {path: named_source(url) for path in _files_of(draft)}
         on_progress(done, len(urls))
     return kept
 
 
-def no_longer_named(store: StyleStore, files: Iterable[SourceFile], fetched: Collection[Path]) -> set[SourceFile]:
+def no_longer_named(store: StyleStore, files: Iterable[SourceFile], fetched: Collection[Path]) -> set[str]:
     """Return those files that were fetched from URLs that are not among the sources any more."""
     own = store.folder / PICTURES
-    here = [file for file in files if file.path.startswith(str(own))]
-    return {file for file in here if (path := Path(file.path)).parent.parent == own and path not in fetched}
+    here = [file.path for file in files if file.path.startswith(str(own))]
+    return {file for file in here if (path := Path(file)).parent.parent == own and path not in fetched}
 
 
-def forget_files(files: Iterable[SourceFile]) -> None:
+def set_aside(store: StyleStore, files: Iterable[str]) -> None:
+    """Move files of the knowledge base, with the words beside them, to where `bring_back` finds them.
+
+    What was set aside before is removed: only the last run can be undone.
+    """
+    shutil.rmtree(store.folder / _DROPPED, ignore_errors=True)
     for file in files:
-        Path(file.path).unlink(missing_ok=True)
-        Path(file.path).with_suffix(".json").unlink(missing_ok=True)
+        _move(Path(file), store.folder / _DROPPED / Path(file).relative_to(store.folder))
+
+
+def bring_back(store: StyleStore, file: str) -> None:
+    """Move a file that was set aside to where it was; nothing where it was not, or is there anew."""
+    path = Path(file)
+    if path.is_relative_to(store.folder) and not path.exists():
+        _move(store.folder / _DROPPED / path.relative_to(store.folder), path)
+
+
+def _move(path: Path, target: Path) -> None:
+    for file, to in ((path.with_suffix(".json"), target.with_suffix(".json")), (path, target)):
+        if file.is_file():
+            to.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, to)
 
 
 def _name(url: str) -> str:
@@ -100,10 +122,10 @@ def _files_of(draft: Path) -> list[Path]:
     return [path for path in draft.parent.glob(f"{glob.escape(draft.name)}.*") if path.suffix != ".json"]
 
 
-def _is_whole(path: Path, stored: Mapping[str, tuple[str, list[int]]]) -> bool:
+def _is_whole(path: Path, stored: Mapping[str, Occurrence]) -> bool:
     """Tell whether a fetched file can be opened. It is not tried where it is as long as when it was taken in."""
     known = stored.get(str(path))
-    if known and known[1][0] == path.stat().st_size:
+    if known and known.stamp[0] == path.stat().st_size:
         return True
     try:
         open_picture(path)

@@ -53,7 +53,7 @@ class Postings:
             for word, count in Counter(words).items():
                 lists.setdefault(("word", word), []).append((row, count))
             found = labels(record)
-            names.append(found.pop("name")[0].encode() + bytes([_BETWEEN]))
+            names.append("\n".join(found.pop("name")).encode() + bytes([_BETWEEN]))
             for field, its in found.items():
                 for label in dict.fromkeys(its):
                     lists.setdefault((field, label), []).append((row, 1))

@@ -1,19 +1,23 @@
 """The things that retrieval hands around. Plain data."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A picture file and what tells whether it changed: sizes in bytes, times in nanoseconds; 0 without a sidecar."""
+    """A picture file and what tells whether it changed: sizes in bytes, times in nanoseconds; 0 without a sidecar.
+
+    source: what was named for it to be found; empty for what a knowledge base keeps itself.
+    """
 
     path: str
     name: str
     size: int
     modified: int
     sidecar_modified: int = 0
+    source: str = ""
 
     @property
     def stamp(self) -> list[int]:
@@ -22,7 +26,10 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class StyleRecord:
-    """One stored picture. id: SHA-256 (hex) of its decoded pixels. files: path -> stamp of each file that shows it."""
+    """One stored picture. id: SHA-256 (hex) of its decoded pixels. files: path -> stamp of each file that shows it.
+
+    other_names, other_captions: what its further files say beside the first, by which it is found, too.
+    """
 
     id: str
     name: str
@@ -32,6 +39,8 @@ class StyleRecord:
     width: int
     height: int
     files: dict[str, list[int]]
+    other_names: tuple[str, ...] = ()
+    other_captions: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:
@@ -39,8 +48,46 @@ class StyleRecord:
 
     @property
     def text(self) -> str:
-        """Everything about the picture that words can match: name, caption, tags."""
-        return " ".join([self.name, self.caption, *self.tags])
+        """Everything about the picture that words can match: names, captions, tags."""
+        return " ".join([self.name, self.caption, *self.tags, *self.other_names, *self.other_captions])
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """A picture as one file shows it, with what that file says of it. source, stamp: as of its SourceFile."""
+
+    path: str
+    id: str
+    source: str
+    stamp: list[int]
+    name: str
+    caption: str
+    tags: tuple[str, ...]
+    licence: str
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a person says of a style in place of its files. None: as the files say."""
+
+    caption: str | None = None
+    tags: tuple[str, ...] | None = None
+
+
+def merge(shown: Sequence[Occurrence], width: int, height: int, edit: Edit | None = None) -> StyleRecord:
+    """Return the one record of a picture that some files show, the first of which gives its name.
+
+    All names and tags, the first caption and licence that are not empty, the other captions beside it.
+    """
+    edit = edit or Edit()
+    name, *names = dict.fromkeys(file.name for file in shown if file.name) or ("",)
+    caption, *captions = dict.fromkeys(file.caption for file in shown if file.caption) or ("",)
+    if edit.caption is not None:
+        caption, captions = edit.caption, []
+    tags = tuple(dict.fromkeys(tag for file in shown for tag in file.tags)) if edit.tags is None else edit.tags
+    licence = next((file.licence for file in shown if file.licence), "")
+    files = {file.path: file.stamp for file in shown}
+    return StyleRecord(shown[0].id, name, caption, tags, licence, width, height, files, tuple(names), tuple(captions))
 
 
 @dataclass(frozen=True)

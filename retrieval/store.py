@@ -15,12 +15,12 @@ from .captions import CaptionTable
 from .database import FILE, Database
 from .durable import make_folder
 from .encodings import Encodings
-from .filters import labels, numbers
 from .index import SETTINGS, read_choice
 from .look import Look, with_another
+from .occurrences import Occurrences, from_record
 from .origin import Origin, pack_version, same_weights, to_origin
 from .reader import DECODING
-from .records import StyleRecord
+from .records import Occurrence, StyleRecord
 from .snapshot import Place, Progress, is_stale, leave_shared_engine, publish
 from .view import View
 
@@ -28,8 +28,7 @@ LOCK = "write.lock"
 _DRAFT = "rebuild"  # the knowledge base that a rebuild is making
 _KEPT = ("revision", "changes", "snapshot", "collection", "engine")  # by a knowledge base that is rebuilt
 _WAIT = 60.0  # seconds for another writer to end
-# What version 0.1.0 left: its own note, and Chroma as the only place of records and vectors.
-_BEFORE = ("knowledge_base.json", "chroma")
+_BEFORE = ("knowledge_base.json", "chroma")  # what version 0.1.0 left, with records and vectors in Chroma alone
 
 
 class StyleStore:
@@ -51,6 +50,7 @@ class StyleStore:
         self.encodings = Encodings(folder / "encodings")
         self._wait = wait
         self._database = Database(folder / FILE, home)
+        self.said = Occurrences(self._database)  # to read; `saying` changes it
         choice = read_choice(folder.parent / SETTINGS, folder.name)
         self._place = Place(self._database, folder, choice, apart, engine)
         self._writer = FileLock(folder / LOCK, thread_local=False)
@@ -112,10 +112,6 @@ class StyleStore:
         """Return the ids in order, all or the first few."""
         return self._database.ids(limit)
 
-    def files(self) -> dict[str, tuple[str, list[int]]]:
-        """Return path -> (id, stamp) of every file that shows a stored picture."""
-        return {path: (id, stamp) for id, files in self._database.files() for path, stamp in files.items()}
-
     def records(self, ids: Sequence[str] | None = None) -> dict[str, StyleRecord]:
         """Return records by id, in the order of `ids` (those that are not here are left out), or all, ordered by id."""
         found = {record.id: record for record in self._database.records(ids)}
@@ -126,27 +122,28 @@ class StyleStore:
         rows = self._database.vectors(ids)
         return np.stack([rows[id] for id in ids])
 
-    def add(self, records: Sequence[StyleRecord], vectors: np.ndarray, encoder: str) -> None:
-        """Store records with their vectors, (N, D) float32 of unit length; an id that exists is replaced."""
+    def add(
+        self, records: Sequence[StyleRecord], vectors: np.ndarray, encoder: str, shown: Sequence[Occurrence] = ()
+    ) -> None:
+        """Store records with vectors, (N, D) float32, unit length, and what files say where not all say the same."""
         with self._change():
             self._database.insert(records, vectors)
+            self.said.show(shown or [file for record in records for file in from_record(record)], new=True)
             if not self.origin:
                 made = {"encoder": encoder, "dimension": vectors.shape[1], "pack": pack_version()}
                 self._database.set_meta(**made, decoding=DECODING)
 
-    def replace_metadata(self, records: Sequence[StyleRecord]) -> None:
-        """Store what is new about pictures whose pixels, and so their vectors, are the same."""
+    @contextmanager
+    def saying(self) -> Iterator[Occurrences]:
+        """Change what files and people say of pictures, all of it or nothing."""
         with self._change():
-            known = self.records([record.id for record in records])
-            for record in records:
-                if _seen_by_search(record) == _seen_by_search(known[record.id]):
-                    self._database.set_files(record)
-                else:
-                    self._database.insert([record], self.vectors([record.id]))
+            yield self.said
 
     def remove(self, ids: Sequence[str]) -> None:
+        """Forget pictures, and all that was said of them."""
         with self._change():
             self._database.remove(ids)
+            self._database.forget_words(ids)
         self.encodings.forget(ids)
 
     @property
@@ -177,8 +174,11 @@ class StyleStore:
             with self._database.attached(draft.folder / FILE), self._change():
                 meta = self._database.meta()
                 kept = {name: meta[name] for name in _KEPT if name in meta}
+                alike = same_weights(meta.get("encoder", ""), draft.origin.encoder if draft.origin else "")
+                self.said.note_replaced(draft.said, alike)
                 self._database.replace_with_attached()
                 self._database.set_meta(**kept, emptied=meta.get("revision", 0))
+                self.said.refresh(self.said.edits())
             draft.discard()
             self.encodings.clear()
             (self.folder / _BEFORE[0]).unlink(missing_ok=True)
@@ -254,11 +254,9 @@ class StyleStore:
 
     @contextmanager
     def _change(self) -> Iterator[None]:
-        """One transaction of the one writer, counted."""
+        """One transaction of the one writer, counted if it changes anything: who sees the same count sees the same."""
         with self.writing(), self._database.transaction():
+            before = self._database.changes
             yield
-            self._database.set_meta(revision=self.revision + 1, changes=with_another(self._database.meta()))
-
-
-def _seen_by_search(record: StyleRecord) -> tuple[object, ...]:
-    return record.text, labels(record), numbers(record)
+            if self._database.changes != before:
+                self._database.set_meta(revision=self.revision + 1, changes=with_another(self._database.meta()))

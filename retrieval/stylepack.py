@@ -3,10 +3,11 @@
 Unzipped by hand it is an ordinary folder of pictures. Nothing of a pack is trusted: names, sizes and vectors are
 checked before anything is written, and no pickle is read.
 
-    pack.json     format, encoder, dimension, pack (version), ids (in the order of the vectors)
+    pack.json     format, encoder, dimension, pack (version), ids (in the order of the vectors), edits (id -> caption
+                  and tags that a person gave in place of the files')
     vectors.npy   (N, D) float32
-    pictures/     NAME.SUFFIX as ingest reads it, and NAME.json beside each: caption, tags, license, and
-                  source, the URL that a fetched one came from
+    pictures/     NAME.SUFFIX as ingest reads it, one a file that shows it, and NAME.json beside each: caption, tags,
+                  license, and source, the URL that a fetched one came from
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ import shutil
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from .durable import make_folder, sync_folders, sync_tree, write_durably
 from .origin import pack_version
-from .reader import MAX_SIDECAR, SUFFIXES, TAGLESS_MARKER, read_source
-from .records import StyleRecord
+from .reader import MAX_CAPTION, MAX_SIDECAR, MAX_TAG, MAX_TAGS, SUFFIXES, TAGLESS_MARKER, read_source, to_unicode
+from .records import Edit, Occurrence, StyleRecord, merge
 from .store import StyleStore
 
 FORMAT = 1
@@ -52,10 +53,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Vectors:
-    """What a pack brings: the encoder's identity, and id -> unit vector, (D,) float32."""
+    """What a pack brings: the encoder's identity, id -> unit vector, (D,) float32, and id -> what a person said."""
 
     encoder: str
     by_id: dict[str, np.ndarray]
+    edits: dict[str, Edit]
 
 
 def export_pack(store: StyleStore, file: Path, on_progress: Progress = lambda done, total: None) -> int:
@@ -70,15 +72,17 @@ def export_pack(store: StyleStore, file: Path, on_progress: Progress = lambda do
     def write(stream: IO[bytes]) -> None:
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             used: set[str] = set()
+            edits, shown = store.said.edits(), store.said.of(ids)
             for at in range(0, len(ids), _PAGE):
                 for done, record in enumerate(store.records(ids[at : at + _PAGE]).values(), at + 1):
-                    _write_picture(archive, record, used)
+                    _write_picture(archive, record, shown[record.id], edits.get(record.id, Edit()), used)
                     on_progress(done, len(ids))
             table = io.BytesIO()
             np.save(table, store.vectors(ids))
             archive.writestr("vectors.npy", table.getvalue())
             about = {"format": FORMAT, "encoder": origin.encoder, "dimension": origin.dimension, "pack": pack_version()}
-            archive.writestr("pack.json", json.dumps(about | {"ids": ids}), zipfile.ZIP_DEFLATED)
+            said = {id: asdict(edit) for id, edit in edits.items() if id in shown}
+            archive.writestr("pack.json", json.dumps(about | {"ids": ids, "edits": said}), zipfile.ZIP_DEFLATED)
 
     write_durably(file, write)
     return len(ids)
@@ -102,25 +106,34 @@ def unpack(file: Path, folder: Path) -> tuple[Path, Vectors]:
     return target, vectors
 
 
-def unpacked_before(file: Path, target: Path) -> list[Path]:
-    """Return the folders beside `target` that hold what earlier states of the same file held."""
-    return [other for other in target.parent.glob(f"{glob.escape(file.stem)}-{'[0-9a-f]' * 8}") if other != target]
+def earlier_states(unpacked: Path) -> list[Path]:
+    """Return the folders of what a pack of this name held before, of which `unpack` gave the last."""
+    name = unpacked.name.rpartition("-")[0]
+    return [other for other in unpacked.parent.glob(f"{glob.escape(name)}-{'[0-9a-f]' * 8}") if other != unpacked]
 
 
-def _write_picture(archive: zipfile.ZipFile, record: StyleRecord, used: set[str]) -> None:
-    path = Path(record.file)
-    if not path.is_file():
-        raise ValueError(f"the picture of style '{record.name}' is gone ({path}): sync the knowledge base first.")
-    parts = [re.sub(_BAD_PART, "_", part) for part in record.name.split("/")] if record.name else [record.id]
-    name = "/".join(parts)
-    if name.lower() in used:
-        name = f"{name} {record.id[:12]}"
-    used.add(name.lower())
-    sidecar = {"caption": record.caption, "tags": list(record.tags), "license": record.licence}
-    if source := read_source(path):
-        sidecar["source"] = source
-    archive.write(path, f"pictures/{name}{path.suffix.lower()}")
-    archive.writestr(f"pictures/{name}.json", json.dumps(sidecar, ensure_ascii=False))
+def _write_picture(
+    archive: zipfile.ZipFile, record: StyleRecord, shown: Sequence[Occurrence], edit: Edit, used: set[str]
+) -> None:
+    """Write a picture under each name that it has, with what that file says, or a person in its place."""
+    path = next((path for path in map(Path, record.files) if path.is_file()), None)
+    if path is None:
+        raise ValueError(
+            f"the picture of style '{record.name}' is gone ({record.file}): sync the knowledge base first."
+        )
+    names = list(dict.fromkeys(file.name for file in shown))
+    for called in names:
+        said = merge([file for file in shown if file.name == called], record.width, record.height, edit)
+        parts = [re.sub(_BAD_PART, "_", part) for part in called.split("/")] if called else [record.id]
+        name = "/".join(parts)
+        if name.lower() in used:
+            name = f"{name} {record.id[:12]}"
+        used.add(name.lower())
+        sidecar = {"caption": said.caption, "tags": list(said.tags), "license": said.licence}
+        if source := read_source(path):
+            sidecar["source"] = source
+        archive.write(path, f"pictures/{name}{path.suffix.lower()}")
+        archive.writestr(f"pictures/{name}.json", json.dumps(sidecar, ensure_ascii=False))
 
 
 def _checked_entries(file: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -182,7 +195,27 @@ def _read_vectors(archive: zipfile.ZipFile) -> Vectors:
     if table.shape != wanted or not np.allclose(lengths, 1, atol=1e-3):
         found = f"{table.dtype} {table.shape}"
         raise ValueError(f"the pack's vectors are {found}, not float32 {wanted} of unit length: export it again.")
-    return Vectors(str(about["encoder"]), dict(zip(map(str, about["ids"]), table, strict=True)))
+    by_id = dict(zip(map(str, about["ids"]), table, strict=True))
+    return Vectors(str(about["encoder"]), by_id, _read_edits(about.get("edits", {})))
+
+
+def _read_edits(found: Any) -> dict[str, Edit]:
+    """Return what a person said of the pack's styles. Raises ValueError for what no `PATCH` could have left."""
+    if not isinstance(found, dict):
+        raise ValueError("the edits in the pack's pack.json are no object: export it again.")
+    edits: dict[str, Edit] = {}
+    for id, edit in found.items():
+        caption, tags = (edit.get("caption"), edit.get("tags")) if isinstance(edit, dict) else ("", "")
+        fits = caption is None or (isinstance(caption, str) and len(caption) <= MAX_CAPTION)
+        if not fits or not (tags is None or _are_tags(tags)):
+            raise ValueError(f"the pack's pack.json has an edit of {id[:12]} that can't be read: export it again.")
+        edits[id] = Edit(caption and to_unicode(caption), None if tags is None else tuple(map(to_unicode, tags)))
+    return edits
+
+
+def _are_tags(found: Any) -> bool:
+    few = isinstance(found, list) and len(found) <= MAX_TAGS
+    return few and all(isinstance(tag, str) and len(tag) <= MAX_TAG for tag in found)
 
 
 def _extract(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], target: Path) -> None:

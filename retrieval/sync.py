@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .calibration import measure_background
 from .encoder import StyleEncoder
-from .read_ahead import Reading, read, read_ahead
-from .reader import DECODING, is_decoded_anew
-from .records import IngestReport, SourceFile, StyleRecord
+from .read_ahead import Reading, read_ahead
+from .records import IngestReport, Occurrence, SourceFile, StyleRecord, merge
 from .store import StyleStore
 
 _BATCH_PIXELS = 50_000_000  # decoded pictures that wait to be embedded together: 150 MB
@@ -32,8 +30,20 @@ def read_here(files: Sequence[SourceFile], known: Collection[str]) -> Generator[
     return read_ahead(files)
 
 
+@dataclass(frozen=True)
+class Dropping:
+    """What a sync drops of what vanished.
+
+    others: also what came from sources that are not named, or only what one of the named ones held. consent(records):
+    asked before pictures go; where it is False nothing is dropped.
+    """
+
+    others: bool = True
+    consent: Callable[[Sequence[StyleRecord]], bool] = lambda records: True
+
+
 class SyncRun:
-    """Pictures wait in `_batch` until there are enough to embed together, new descriptions in `_described`.
+    """New pictures wait in `_batch` until there are enough to embed together, new descriptions in `_described`.
 
     known: id -> vector of pictures that need not be embedded. embedded: ids of what is stored anew, in order.
     readings: where what is in the files comes from.
@@ -49,90 +59,81 @@ class SyncRun:
         readings: Readings = read_here,
     ) -> None:
         self.embedded: list[str] = []
+        self.dropped: list[str] = []  # files
+        self.agreed = True
         self._readings = readings
         self._known = known
-        self._store = store
+        self.store = store
         self._encoder = encoder
         self._report = report
         self._on_progress = on_progress
-        stored = store.files()
-        self._stamps = {path: stamp for path, (_, stamp) in stored.items()}
-        self._owner = {path: id for path, (id, _) in stored.items()}
-        self._records: dict[str, StyleRecord | None] = {}  # those that this run had to do with; None: not stored
-        self._batch: dict[str, tuple[StyleRecord, Reading]] = {}
+        self._shown = store.said.all()
+        self.stored = set(store.ids())
+        self._batch: dict[str, tuple[Reading, list[Occurrence]]] = {}
         self._batch_pixels = 0
-        self._described: dict[str, StyleRecord] = {}
+        self._described: list[Occurrence] = []
+        self._successors: dict[
+            str, str
+        ] = {}  # picture -> what one of its files shows instead, "" if that is no new one
 
-    def run(self, files: Sequence[SourceFile], drop: bool, unseen: Collection[Path] = ()) -> None:
-        """Take in the files; `drop` those that are gone, but for what lies in an `unseen` place, of which none knows.
+    def run(
+        self,
+        files: Sequence[SourceFile],
+        may_go: Callable[[Occurrence], bool],
+        consent: Callable[[Sequence[StyleRecord]], bool] = lambda records: True,
+        reread: Callable[[SourceFile], bool] = lambda file: False,
+    ) -> None:
+        """Take in the files, and drop those that are gone and that may go. consent: see `Dropping`.
 
-        unseen: folders and files that could not be looked at.
+        reread: whether a file that has not changed is read all the same.
         """
-        revision, origin = self._store.revision, self._store.origin
-        unchanged = {file.path for file in files if self._stamps.get(file.path) == file.stamp}
-        decoded_anew = drop and origin is not None and origin.decoding != DECODING
-        if decoded_anew:
-            unchanged = {path for path in unchanged if not is_decoded_anew(Path(path))}
-        changed = [file for file in files if file.path not in unchanged]
-        with closing(self._readings(changed, self._known.keys() | self._owner.values())) as readings:
+        revision = self.store.revision
+        changed = [file for file in files if not self._is_unchanged(file) or reread(file)]
+        again = {file.path for file in changed}
+        with closing(self._readings(changed, self._known.keys() | self.stored)) as readings:
             for done, file in enumerate(files, 1):
-                if file.path in unchanged:
-                    self._report.unchanged += 1
-                else:
+                if file.path in again:
                     self._take(file, next(readings))
+                else:
+                    self._report.unchanged += 1
+                    if file.source and not (known := self._shown[file.path]).source:
+                        self._described.append(replace(known, source=file.source))
                 self._on_progress(done, len(files))
         self._flush()
-        if drop:
-            self._drop_vanished({file.path for file in files}, unseen)
-        if decoded_anew and not unseen:
-            self._store.set_decoding()
         self._flush_described()
-        origin = self._store.origin
+        present = {file.path for file in files}
+        self._drop([path for path, shown in self._shown.items() if path not in present and may_go(shown)], consent)
+        origin = self.store.origin
         if origin and (origin.revision != revision or not origin.background):  # none after an interrupted run
-            self._store.set_background(measure_background(self._store, self._encoder))
+            self.store.set_background(measure_background(self.store, self._encoder))
+
+    def _is_unchanged(self, file: SourceFile) -> bool:
+        return file.path in self._shown and self._shown[file.path].stamp == file.stamp
 
     def _take(self, file: SourceFile, reading: Reading | ValueError) -> None:
-        if isinstance(reading, Reading) and self._lacks(reading):
-            reading = read(file)
         if isinstance(reading, ValueError):
             self._report.failed.append({"file": file.path, "reason": str(reading)})
             return
-        id, owner = reading.id, self._owner.get(file.path)
-        described = (reading.caption, reading.tags, reading.licence)
-        if owner and self._stamps[file.path] == file.stamp and (before := self._record(owner)):
-            described = (before.caption, before.tags, before.licence)  # only the pixels are read in another way
-        if owner and owner != id and self._detach(owner, file.path):
-            self._store.remove([owner])
-        known = self._record(id)
-        others = {p: stamp for p, stamp in (known.files if known else {}).items() if p != file.path}
-        files = {file.path: file.stamp, **others}
-        record = StyleRecord(id, file.name, *described, reading.width, reading.height, files)
-        self._owner[file.path], self._stamps[file.path] = id, file.stamp
+        id, before = reading.id, self._shown.get(file.path)
+        said = (file.name, reading.caption, reading.tags, reading.licence)
+        shown = Occurrence(file.path, id, file.source, file.stamp, *said)
+        self._count(before is not None, id)
+        if before and before.id != id:
+            self._successors[before.id] = "" if id in self.stored else id
         if id in self._batch:
-            self._batch[id] = (record, self._batch[id][1])
-        elif known is None:
-            self._batch[id] = (record, reading)
-            self._batch_pixels += reading.width * reading.height if reading.image else 0
+            self._batch[id][1].append(shown)
+        elif id in self.stored:
+            self._described.append(shown)
         else:
-            self._described[id] = record
-        self._records[id] = record
-        self._count(owner, known)
+            self._batch[id] = (reading, [shown])
+            self._batch_pixels += reading.width * reading.height if reading.image else 0
+        self._shown[file.path] = shown
         self._flush_when_full()
 
-    def _lacks(self, reading: Reading) -> bool:
-        """Whether it must be embedded, and was left out as known: of two pictures that changed places one is."""
-        vectorless = reading.image is None and reading.vector is None and reading.id not in self._known
-        return vectorless and self._record(reading.id) is None and reading.id not in self._batch
-
-    def _record(self, id: str) -> StyleRecord | None:
-        if id not in self._records:
-            self._records[id] = self._store.records([id]).get(id)
-        return self._records[id]
-
-    def _count(self, owner: str | None, known: StyleRecord | None) -> None:
-        if owner:
+    def _count(self, was_here: bool, id: str) -> None:
+        if was_here:
             self._report.updated += 1
-        elif known:
+        elif id in self.stored or id in self._batch:
             self._report.unchanged += 1
         else:
             self._report.added += 1
@@ -146,36 +147,33 @@ class SyncRun:
     def _flush(self) -> None:
         if not self._batch:
             return
-        found = {id: self._known.get(id, reading.vector) for id, (_, reading) in self._batch.items()}
-        new = [self._batch[id][1].image for id, vector in found.items() if vector is None]
+        found = {id: self._known.get(id, reading.vector) for id, (reading, _) in self._batch.items()}
+        new = [self._batch[id][0].image for id, vector in found.items() if vector is None]
         embedded = iter(self._encoder.encode_images([image for image in new if image]) if new else ())
         vectors = np.stack([next(embedded) if vector is None else vector for vector in found.values()])
-        self._store.add([record for record, _ in self._batch.values()], vectors, self._encoder.identity)
+        records = [merge(shown, reading.width, reading.height) for reading, shown in self._batch.values()]
+        shown = [file for _, its in self._batch.values() for file in its]
+        self.store.add(records, vectors, self._encoder.identity, shown)
         self.embedded += self._batch
+        self.stored.update(self._batch)
         self._batch.clear()
         self._batch_pixels = 0
 
     def _flush_described(self) -> None:
         if self._described:
-            self._store.replace_metadata(list(self._described.values()))
+            with self.store.saying() as said:
+                said.show(self._described)
             self._described.clear()
 
-    def _detach(self, id: str, path: str) -> bool:
-        """A file no longer shows this picture: forget the file. Tell whether it was the picture's last one."""
-        record = self._record(id)
-        assert record is not None
-        files = {other: stamp for other, stamp in record.files.items() if other != path}
-        if files:
-            self._records[id] = replace(record, files=files)
-            self._described[id] = replace(record, files=files)
-            return False
-        self._records[id] = None
-        self._described.pop(id, None)
-        return True
-
-    def _drop_vanished(self, present: set[str], unseen: Collection[Path]) -> None:
-        vanished = [path for path in self._owner if path not in present]
-        vanished = [path for path in vanished if not any(Path(path).is_relative_to(place) for place in unseen)]
-        dropped = [self._owner[path] for path in vanished if self._detach(self._owner[path], path)]
-        self._report.removed += len(dropped)
-        self._store.remove(dropped)
+    def _drop(self, vanished: list[str], consent: Callable[[Sequence[StyleRecord]], bool]) -> None:
+        """Drop files, if that is agreed to, and in any case every picture that no file shows any longer."""
+        dropped = set(vanished)
+        left = {shown.id for path, shown in self._shown.items() if path not in dropped}
+        going = [id for id in {self._shown[path].id: None for path in vanished} if id not in left]
+        if going and not consent(list(self.store.records(going).values())):
+            vanished, self.agreed = [], False
+        with self.store.saying() as said:
+            gone = said.drop(vanished, {old: new for old, new in self._successors.items() if new})
+        self.store.encodings.forget(gone)
+        self.dropped = vanished
+        self._report.removed += len([id for id in gone if id not in self._successors])

@@ -337,6 +337,36 @@ def test_a_new_picture_on_disk_changes_the_fingerprint(comfy_nodes: Nodes, tmp_p
     assert first != fingerprint(**inputs)
 
 
+def test_a_sync_drops_only_what_one_of_the_nodes_own_sources_held(comfy_nodes: Nodes, tmp_path: Path) -> None:
+    node = comfy_nodes["StyleKnowledgeBase"]
+    for folder, shade in (("one", 10), ("one", 90), ("two", 200), ("two", 250)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (shade, 0, 90)).save(tmp_path / folder / f"{shade}.png")
+
+    def sync(folder: str, **inputs: Any) -> tuple[int, int]:
+        opened, report = node.execute("shared sources", folder, "bundled/clip-tiny", "sync", **inputs).args
+        return json.loads(report)["removed"], len(opened.store)
+
+    assert sync(str(tmp_path / "one")) == (0, 2)
+    assert sync("", images=torch.full((1, 32, 32, 3), 0.5), captions="painted") == (0, 3)
+    (tmp_path / "one" / "10.png").unlink()
+    assert sync(str(tmp_path / "two")) == (0, 5)
+    (tmp_path / "two" / "250.png").unlink()
+    assert sync(str(tmp_path / "two")) == (1, 4)
+    assert sync(str(tmp_path / "one")) == (1, 3)
+
+
+def test_a_sync_of_nothing_new_changes_no_fingerprint(comfy_nodes: Nodes, tmp_path: Path) -> None:
+    node = comfy_nodes["StyleKnowledgeBase"]
+    for shade in (10, 200):
+        Image.new("RGB", (8, 8), (shade, 0, 90)).save(tmp_path / f"{shade}.png")
+    inputs = {"name": "kept", "sources": str(tmp_path), "encoder": "bundled/clip-tiny"}
+    node.execute(**inputs, update="sync")
+    before = [node.fingerprint_inputs(**inputs, update=update) for update in ("open", "sync", "add")]
+    node.execute(**inputs, update="sync")
+    assert before == [node.fingerprint_inputs(**inputs, update=update) for update in ("open", "sync", "add")]
+
+
 def style(
     comfy_nodes: Nodes, image: torch.Tensor, *pictures: Image.Image, prompt: str = "a house as a blueprint"
 ) -> Any:

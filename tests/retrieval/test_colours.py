@@ -1,7 +1,6 @@
 """Pictures with embedded profiles look the same to everyone who opens them, whatever colours they were saved in."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,12 @@ import profiles
 import pytest
 from fakes import ColourEncoder, paint
 from PIL import Image
-from style_pack.retrieval import colours, sync
+from style_pack.retrieval import colours
+from style_pack.retrieval import ingest as update
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.own_pictures import keep_picture
 from style_pack.retrieval.reader import content_id, format_of, open_picture, open_with_transparency
+from style_pack.retrieval.records import Edit
 from style_pack.retrieval.search import StyleQuery, search
 from style_pack.retrieval.store import StyleStore
 
@@ -137,11 +138,11 @@ def before_profiles(monkeypatch: pytest.MonkeyPatch) -> Callable[[StyleStore], N
     """Have profiles ignored; call what is returned to end that, with a knowledge base that was made meanwhile."""
     with_profiles = colours._transform
     monkeypatch.setattr(colours, "_transform", lambda profile, mode: None)
-    monkeypatch.setattr(sync, "DECODING", 1)
+    monkeypatch.setattr(update, "DECODING", 1)
 
     def end(store: StyleStore) -> None:
         monkeypatch.setattr(colours, "_transform", with_profiles)
-        monkeypatch.setattr(sync, "DECODING", 2)
+        monkeypatch.setattr(update, "DECODING", 2)
         with store._database.transaction():
             store._database._db.execute("DELETE FROM meta WHERE name = 'decoding'")
 
@@ -164,7 +165,7 @@ def test_profiled_pictures_of_an_older_knowledge_base_are_embedded_again_once_an
     report = ingest(store, encoder, [folder], "sync")
     assert (encoder.batches, report.updated, report.unchanged, report.total) == ([1], 1, 5, 6)
     assert store.ids() == sorted(unprofiled | {content_id(open_picture(path))})
-    monkeypatch.setattr(sync, "is_decoded_anew", lambda path: pytest.fail("it was looked at again"))
+    monkeypatch.setattr(update, "is_decoded_anew", lambda path: pytest.fail("it was looked at again"))
     assert (ingest(store, encoder, [folder], "sync").unchanged, encoder.batches) == (6, [1])
 
 
@@ -174,7 +175,8 @@ def test_words_that_were_given_to_a_profiled_picture_stay_when_it_is_embedded_ag
     wide(tmp_path / "rose.png", "Adobe RGB")
     ingest(store, encoder, [tmp_path / "rose.png"], "sync")
     [record] = store.records().values()
-    store.replace_metadata([replace(record, caption="given by hand", tags=("mine",))])
+    with store.saying() as said:
+        said.edit(record.id, Edit("given by hand", ("mine",)))
     before_profiles(store)
     ingest(store, encoder, [tmp_path / "rose.png"], "sync")
     [again] = store.records().values()

@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_listed_is_named_and_its_pictures_stay(
     report = ingest(filled, encoder, [folder], "sync")
     assert report.failed == [{"file": str(folder / "cool"), "reason": "it can't be read: Permission denied"}]
     assert (report.added, report.removed, report.total) == (1, 1, 5)
-    assert {Path(path).parent.name for path in filled.files()} == {"cool", "warm"}
+    assert {Path(path).parent.name for path in filled.said.all()} == {"cool", "warm"}
 
 
 def test_a_folder_that_vanishes_while_it_is_walked_is_named_and_its_pictures_go(

@@ -68,8 +68,8 @@ class Writer:
         from style_pack.retrieval.store import StyleStore
 
         class Saying(StyleStore):
-            def add(self, records: Any, vectors: np.ndarray, encoder: str) -> None:
-                super().add(records, vectors, encoder)
+            def add(self, records: Any, vectors: np.ndarray, encoder: str, shown: Any = ()) -> None:
+                super().add(records, vectors, encoder, shown)
                 say(*(f"+ {record.id}" for record in records))
 
         self._chance = random.Random(seed)
@@ -98,10 +98,11 @@ class Writer:
         self._store.remove(gone)
 
     def describe(self) -> None:
+        from style_pack.retrieval.records import Edit
+
         for id in self._store.ids(2):
-            record = self._store.records([id])[id]
-            seen = type(record)(**{**vars(record), "caption": f"seen {self._chance.random()}"})
-            self._store.replace_metadata([seen])
+            with self._store.saying() as said:
+                said.edit(id, Edit(caption=f"seen {self._chance.random()}"))
 
     def publish(self) -> None:
         self.add()
@@ -119,7 +120,7 @@ class Writer:
     def export(self) -> None:
         from style_pack.retrieval.stylepack import export_pack
 
-        if self._store.ids(1) and all(Path(file).is_file() for file in self._store.files()):  # none awaits a sync
+        if self._store.ids(1) and all(Path(file).is_file() for file in self._store.said.all()):  # none awaits a sync
             export_pack(self._store, self._folder / "all.stylepack")
 
     def bring(self) -> None:
@@ -158,7 +159,7 @@ class Writer:
         """Bring it up to date with its folders, in which some files are gone and some are new."""
         from style_pack.retrieval.ingest import ingest
 
-        files = [Path(path) for path in self._store.files()]
+        files = [Path(path) for path in self._store.said.all()]
         outside = [file for file in files if not file.is_relative_to(self._store.folder)]
         for file in self._chance.sample(outside, min(4, len(outside))):
             file.unlink(missing_ok=True)
