@@ -99,7 +99,7 @@ def labels(record: StyleRecord) -> dict[str, list[str]]:
 
 def numbers(record: StyleRecord) -> list[int]:
     """Return the record's NUMBER_FIELDS: its file's time of modification, its shorter side, its width and height."""
-    modified = record.files[record.file][1]
+    modified = max(_LEAST, min(record.files[record.file][1], _MOST - 1))  # a file can be from before 1677 or after 2262
     return [modified, min(record.width, record.height), record.width, record.height]
 
 

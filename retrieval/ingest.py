@@ -107,7 +107,8 @@ class _Update:
         if self.update != "rebuild":
             store.require_current()
             store.require_encoder(encoder.identity)
-        self._named = {named_source(source) if isinstance(source, str) else str(source) for source in sources}
+        named = [named_source(source) if isinstance(source, str) else str(source) for source in sources]
+        self._named = {source for source in named if to_unicode(source) == source}  # what can be noted
         self._shown, self._unseen = store.said.all(), list[Path]()
         known, edits, let_go = self._unpack([source for source in sources if _is_pack(source)])
         urls = [source for source in sources if isinstance(source, str)]

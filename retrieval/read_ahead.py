@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,14 @@ from .records import SourceFile
 _THREADS = min(4, os.cpu_count() or 1)  # decoders leave Python's lock; more would take the encoder's cores from it
 _FILES = 128  # that are ahead of the caller
 _PIXELS = 50_000_000  # that are decoded and wait for the caller: 150 MB
+# What one file's bytes can make decoders, in Python or in C, raise: Pillow and its plugins (AVIF's and HEIC's raise
+# RuntimeError, TIFF's and EXIF's nearly anything), zlib, struct, json, NumPy; and the memory that a made-up size asks
+# for. None of it is about this program, so that a file that raises one is named, and the next is read.
+_UNREADABLE = (
+    OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, EOFError, RuntimeError, SyntaxError,
+    AssertionError, BufferError, MemoryError, SystemError, struct.error, zlib.error, Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,7 @@ class Reading:
     """What is in a picture file. id: SHA-256 (hex) of its pixels.
 
     image: RGB; None where another process has read it. vector: (D,) float32, where that one has embedded it too.
+    unread: why what lies beside the picture says nothing; empty where that could be read.
     """
 
     id: str
@@ -37,6 +48,7 @@ class Reading:
     licence: str
     image: Image.Image | None = None
     vector: np.ndarray | None = None
+    unread: str = ""
 
 
 def read_ahead(files: Sequence[SourceFile]) -> Generator[Reading | ValueError, None, None]:
@@ -61,14 +73,35 @@ def read_ahead(files: Sequence[SourceFile]) -> Generator[Reading | ValueError, N
 
 def read(file: SourceFile, before_decoding: Callable[[int], None] = lambda pixels: None) -> Reading | ValueError:
     """Return what is in one file, or why that can't be read. before_decoding: as in `open_picture`."""
+    path = Path(file.path)
     try:
-        image = open_picture(Path(file.path), before_decoding)
-        described = read_description(Path(file.path))
-        return Reading(content_id(image), *size_in_file(image), *described, image)
+        image = open_picture(path, before_decoding)
+        id = content_id(image)
     except ValueError as error:
-        return error
-    except OSError as error:  # of what lies beside the picture
-        return ValueError(f"it can't be read: {error}")
+        return error if type(error) is ValueError else ValueError(_reason(error))
+    except _UNREADABLE as error:
+        return ValueError(_reason(error))
+    described, unread = _describe(path)
+    return Reading(id, *size_in_file(image), *described, image, unread=unread)
+
+
+def _describe(path: Path) -> tuple[tuple[str, tuple[str, ...], str], str]:
+    """Return caption, tags and licence, and why they are not what lies beside the picture, where they are not."""
+    unread = ""
+    for beside in (True, False):
+        try:
+            return read_description(path, beside), unread
+        except _UNREADABLE as error:
+            unread = unread or f"{_reason(error)}; the picture is stored without those words"
+    return ("", (), ""), unread
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"it can't be read: {error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
+    return str(error) if type(error) is ValueError else f"it is damaged: {error or type(error).__name__}"
 
 
 class _Gate:

@@ -1,5 +1,6 @@
 """Opens pictures: decoding, orientation, size, captions beside them. Knows no vectors."""
 
+import codecs
 import errno
 import hashlib
 import json
@@ -24,6 +25,7 @@ LARGE = 25_000_000  # pixels; a photo of 24 million is opened as it is
 _STRIP = 1_000_000  # pixels that are converted at once of a larger one
 MAX_CAPTION = 2000  # characters; some 400 words, more than any encoder was trained to read
 MAX_TAGS, MAX_TAG = 64, 64  # of a picture; characters of each
+_MAX_TEXT = 4 * MAX_CAPTION + 4  # bytes of as many characters, whatever they are, and what says the encoding
 MAX_SIDECAR = 1_000_000  # bytes of a .json beside a picture; a larger one is something else
 TAGLESS_MARKER = ".tagless"  # the name of a folder that holds a file of this name is no tag of its pictures
 _SIZE = "size in file"  # the key in a reduced picture's info
@@ -141,18 +143,20 @@ def content_id(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def read_description(path: Path) -> tuple[str, tuple[str, ...], str]:
+def read_description(path: Path, beside: bool = True) -> tuple[str, tuple[str, ...], str]:
     """Return (caption, tags, licence): of `<name>.json` or `<name>.txt` beside a picture, else of a PNG's own text.
 
     The JSON has the keys `caption`, `tags` (list) and `license` or `licence`; the text file is the caption. The name of
     the picture's folder is a tag. What is longer than MAX_CAPTION, MAX_TAGS and MAX_TAG allow is cut off.
+    beside: whether what lies beside is read. Raises ValueError or OSError when it can't be.
     """
-    sidecar = sidecar_of(path)
+    sidecar = sidecar_of(path) if beside else None
     if sidecar and sidecar.suffix == ".json":
         caption, tags, licence = _read_json(sidecar)
     elif sidecar:
-        with sidecar.open(encoding="utf-8-sig", errors="replace") as text:
-            caption, tags, licence = text.read(MAX_CAPTION + 1), [], ""
+        with sidecar.open("rb") as text:
+            content = text.read(_MAX_TEXT)
+        caption, tags, licence = _decoded(sidecar, content, cut=len(content) == _MAX_TEXT), [], ""
     else:
         caption, tags, licence = read_png_text(path) if path.suffix.lower() == ".png" else ("", [], "")
     folder = "" if (path.parent / TAGLESS_MARKER).is_file() else path.parent.name
@@ -181,14 +185,28 @@ def read_source(path: Path) -> str:
 def _read_json(sidecar: Path) -> tuple[str, list[str], str]:
     if sidecar.stat().st_size > MAX_SIDECAR:
         raise ValueError(f"its {sidecar.name} is larger than the {MAX_SIDECAR:,} bytes allowed")
+    content = _decoded(sidecar, sidecar.read_bytes())
     try:
-        found = json.loads(sidecar.read_text(encoding="utf-8-sig"))
+        found = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its {sidecar.name} is not valid JSON: {error}") from error
-    if not isinstance(found, dict) or not isinstance(found.get("tags") or [], list):
+    tags = found.get("tags") or [] if isinstance(found, dict) else None
+    if not isinstance(tags, list) or any(isinstance(tag, (dict, list)) for tag in tags):
         raise ValueError(f"its {sidecar.name} must be an object with caption, tags (a list) and license")
-    tags = [str(tag) for tag in found.get("tags") or []]
-    return str(found.get("caption") or ""), tags, str(found.get("license") or found.get("licence") or "")
+    return (
+        str(found.get("caption") or ""),
+        list(map(str, tags)),
+        str(found.get("license") or found.get("licence") or ""),
+    )
+
+
+def _decoded(sidecar: Path, content: bytes, cut: bool = False) -> str:
+    """Return a text in UTF-8, or in UTF-16 that says so. cut: whether its end may be missing."""
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return codecs.getincrementaldecoder(encoding)().decode(content, final=not cut)
+    except UnicodeDecodeError:
+        raise ValueError(f"its {sidecar.name} is not UTF-8 text: save it as that") from None
 
 
 def why_not_read(error: OSError) -> str:
@@ -203,4 +221,9 @@ def words_beside(path: Path) -> tuple[Path, ...]:
 
 def sidecar_of(path: Path) -> Path | None:
     """Return the file that does describe a picture, if there is one."""
-    return next((beside for beside in words_beside(path) if beside.is_file()), None)
+    try:
+        return next((beside for beside in words_beside(path) if beside.is_file()), None)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # a suffix that is longer than the picture's: no such file can be
+            return None
+        raise

@@ -116,6 +116,9 @@ class SyncRun:
             return
         id, before = reading.id, self._shown.get(file.path)
         said = (file.name, reading.caption, reading.tags, reading.licence)
+        if reading.unread:
+            self._report.failed.append({"file": file.path, "reason": reading.unread})
+            said = (before.name, before.caption, before.tags, before.licence) if before and before.id == id else said
         shown = Occurrence(file.path, id, file.source, file.stamp, *said)
         self._count(before is not None, id)
         if before and before.id != id:
