@@ -47,7 +47,7 @@ def add_pictures(
     store = _store(name)
     with store.writing():
         known = store.records([id for id, _ in readable.values()])
-        whole = {id for id, record in known.items() if not is_lost(record)}
+        whole = {id for id, record in known.items() if not is_lost(store, record)}
         words = {number: (captions[number] if number < len(captions) else "", tags) for number in readable}
         words |= {n: (known[id].caption, known[id].tags) for n, (id, _) in readable.items() if id in known}
         _keep(store, {path: words[n] for n, (id, path) in readable.items() if id not in whole})
@@ -71,7 +71,7 @@ def describe_style(name: str, id: str, caption: str | None, tags: Sequence[str] 
         record = replace(record, caption=caption, tags=record.tags if tags is None else tuple(tags))
         record = replace(record, files=record.files | _write_beside(store, record))
         store.replace_metadata([record])
-    return describe(record)
+    return describe(store, record)
 
 
 def remove_style(name: str, id: str) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def restore_style(name: str, id: str) -> dict[str, Any]:
         if id not in store.records([id]):
             store.add([record], np.array([note["vector"]], dtype=np.float32), note["encoder"])
         shutil.rmtree(folder)
-    return describe(record)
+    return describe(store, record)
 
 
 def _store(name: str) -> "StyleStore":
