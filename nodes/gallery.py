@@ -131,7 +131,7 @@ def list_styles(name: str, offset: int, limit: int, filter: str) -> dict[str, An
     with store.reading() as view:
         ids = view.ids(view.passing(terms))[::-1]
     page = store.records(ids[offset : offset + limit]).values()
-    return {"total": len(ids), "offset": offset, "styles": [describe(record) for record in page]}
+    return {"total": len(ids), "offset": offset, "styles": [describe(store, record) for record in page]}
 
 
 def list_labels(name: str) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def search_styles(name: str, query: "StyleQuery") -> dict[str, Any]:
     return {"matches": [match.explain() for match in search(store, encoder, query)]}
 
 
-def describe(record: StyleRecord) -> dict[str, Any]:
+def describe(store: "StyleStore", record: StyleRecord) -> dict[str, Any]:
     """Return a record as the JSON object that the routes answer."""
     return {
         "id": record.id,
@@ -166,20 +166,17 @@ def describe(record: StyleRecord) -> dict[str, Any]:
         "licence": record.licence,
         "width": record.width,
         "height": record.height,
-        "lost": is_lost(record),
+        "lost": is_lost(store, record),
     }
 
 
-def is_lost(record: StyleRecord) -> bool:
-    """Tell whether none of a style's files can be found and has anything in it."""
-    return not any(_size(Path(file)) for file in record.files)
+def is_lost(store: "StyleStore", record: StyleRecord) -> bool:
+    """Tell whether a style's files are all the knowledge base's own, and each is gone or empty.
 
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+    Others are not looked at: they may lie on a drive that does not answer, which a list must not wait for.
+    """
+    files = [Path(file) for file in record.files]
+    return all(file.is_relative_to(store.folder) and not (file.is_file() and file.stat().st_size) for file in files)
 
 
 def find_record(store: "StyleStore", id: str) -> StyleRecord:

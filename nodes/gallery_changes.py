@@ -49,7 +49,7 @@ def add_pictures(
     store = _store(name)
     with store.writing():
         known = store.records([id for id, _ in readable.values()])
-        whole = {id for id, record in known.items() if not is_lost(record)}
+        whole = {id for id, record in known.items() if not is_lost(store, record)}
         words = {number: (captions[number] if number < len(captions) else "", tags) for number in readable}
         words |= {n: (known[id].caption, known[id].tags) for n, (id, _) in readable.items() if id in known}
         _keep(store, {path: words[n] for n, (id, path) in readable.items() if id not in whole})
@@ -71,7 +71,7 @@ def describe_style(name: str, id: str, caption: str | None, tags: Sequence[str] 
         find_record(store, id)
         with store.saying() as said:
             said.edit(id, Edit(caption, None if tags is None else tuple(tags)))
-        return describe(find_record(store, id))
+        return describe(store, find_record(store, id))
 
 
 def remove_style(name: str, id: str) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def restore_style(name: str, id: str) -> dict[str, Any]:
         with store.saying() as said:
             said.edit(id, removed.edit)
         shutil.rmtree(folder)
-        return describe(find_record(store, id))
+        return describe(store, find_record(store, id))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ Content = bytes | Callable[[IO[bytes]], object]  # what is in a file, or who wri
 _SYNCS = 8  # at a time: file systems put those that come together to the disk in one go
 _PIECE = 1 << 20
 _SEAL = b"crc32:"  # then the checksum, 4 bytes; readers of pictures and arrays do not look behind the end of theirs
-_CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # from file systems that have no sync of a folder
+# What a sync of a folder gets from file systems that have none, and where its names may be changed and not be read.
+_CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES}
 
 
 class Writes:

@@ -139,7 +139,9 @@ def fixed_files(choice: EngineChoice, folder: Path) -> list[Path]:
 
     Chroma writes into its SQLite file whenever it is opened, and into a graph of which it has saved nothing yet.
     """
-    graphs = [saved.parent for saved in folder.glob("*/index_metadata.pickle")] if choice.engine == "chroma" else []
+    if choice.engine != "chroma":
+        return [path for path in folder.rglob("[!.]*") if path.is_file()]
+    graphs = [saved.parent for saved in folder.glob("*/index_metadata.pickle")]
     return [path for graph in graphs for path in graph.iterdir()]
 
 

@@ -3,6 +3,7 @@
 With STYLE_RAG_QDRANT_URL in the environment it runs over the Qdrant server there too.
 """
 
+import gc
 import json
 import os
 import socket
@@ -17,9 +18,19 @@ import numpy as np
 import pytest
 from qdrant_http import KEY, qdrant_over_http
 from style_pack.retrieval.index import EngineChoice, StyleIndex, open_index, read_choice
+from style_pack.retrieval.store import StyleStore
+from test_damage import WAYS, damage, held
+from test_store import fill, missing
+from writer_process import DIMENSION
 
 Opener = Callable[[], StyleIndex]
 SIZE, COUNT = 32, 200
+FAISS = {
+    "engine": "langchain",
+    "factory": "engine_factories:make_faiss",
+    "in_folder": True,
+    "options": {"dimension": DIMENSION},
+}
 QDRANT_SERVER = os.environ.get("STYLE_RAG_QDRANT_URL", "")
 ENGINES = (
     "chroma",
@@ -209,3 +220,24 @@ def test_qdrant_by_url_is_asked_there_alone_and_with_the_key(tmp_path: Path, mon
     calls = [("GET", "/exists"), ("PUT", ""), ("PUT", "/points"), ("POST", "/points/query/batch")]
     assert asked == [(method, f"/collections/ink{path}", KEY) for method, path in calls]
     assert not (tmp_path / "e").exists()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("engine", [{"engine": "qdrant"}, FAISS], ids=["qdrant", "faiss"])
+def test_another_engine_in_a_folder_heals_too(store: StyleStore, engine: dict[str, object], way: str) -> None:
+    (store.folder.parent / "settings.json").write_text(json.dumps({"engines": {"*": engine}}))
+    fill(store, range(40))
+    StyleStore(store.folder).publish()
+    gc.collect()  # embedded Qdrant closes with its last user
+    files = [path for path in (store.folder / "index" / "1" / "engine").rglob("[!.]*") if path.is_file()]
+    assert files
+    for file in files:
+        whole = file.read_bytes()
+        damage(file, way)
+        opened = StyleStore(store.folder)
+        assert (held(opened), missing(opened)) == (0, []), file.name
+        file.write_bytes(whole)
+    damage(files[0], way)
+    opened = StyleStore(store.folder)
+    opened.publish()
+    assert (held(opened), missing(opened)) == (40, [])

@@ -68,6 +68,17 @@ def test_a_search_over_snapshot_and_later_rows_is_exact(store: StyleStore) -> No
     assert nearest(store, asked, 20) == [record(n).id for n in order[:20]]
 
 
+def test_stores_of_one_process_share_what_they_read(store: StyleStore) -> None:
+    fill(store, range(40))
+    store.publish()
+    with store.reading() as one, StyleStore(store.folder).reading() as other:
+        assert one.snapshot_keys is other.snapshot_keys
+    fill(store, range(40, 60))
+    store.publish()
+    with store.reading() as one, StyleStore(store.folder).reading() as other:
+        assert len(one.snapshot_keys) == len(other.snapshot_keys) == 60
+
+
 def test_words_and_filters_reach_snapshot_and_later_rows(
     filled: StyleStore, encoder: ColourEncoder, folder: Path
 ) -> None:
