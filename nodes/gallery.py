@@ -6,8 +6,10 @@ It computes on the CPU: a request that comes while the sampler paints takes noth
 import io
 import os
 import threading
+import uuid
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,13 +191,20 @@ def read_thumbnail(name: str, id: str) -> bytes:
     store = open_store(name)
     record = find_record(store, id)
     path = thumbnail_path(store, id)
-    if not path.is_file():
-        small = ImageOps.contain(open_picture(_unchanged_file(record)), (THUMBNAIL, THUMBNAIL))
+    if path.is_file():
+        return path.read_bytes()
+    small = ImageOps.contain(open_picture(_unchanged_file(record)), (THUMBNAIL, THUMBNAIL))
+    made = io.BytesIO()
+    small.save(made, "JPEG", quality=85)
+    fresh = path.with_suffix(f".{uuid.uuid4().hex}")
+    with suppress(OSError):  # a disk that is full or read-only
         path.parent.mkdir(exist_ok=True)
-        fresh = path.with_suffix(f".{threading.get_ident()}")
-        small.save(fresh, "JPEG", quality=85)
-        os.replace(fresh, path)
-    return path.read_bytes()
+        try:
+            fresh.write_bytes(made.getvalue())
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    return made.getvalue()
 
 
 def thumbnail_path(store: "StyleStore", id: str) -> Path:

@@ -1,5 +1,6 @@
 """What the HTTP routes may read of a knowledge base on a server that listens to a network."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +32,26 @@ def test_a_link_out_of_the_allowed_folders_is_not_served(
         with pytest.raises(PermissionError, match="lies outside the folders that this server may read"):
             read("linked", styles["link"])
     assert gallery.read_picture("linked", styles["own"])[0] == (inside / "own.png").read_bytes()
+
+
+def test_a_thumbnail_is_shown_also_where_it_cannot_be_kept(
+    comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = module(comfy_nodes, "gallery")
+    import folder_paths
+
+    folder = Path(folder_paths.get_input_directory()) / "full disk"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (40, 31), "olive").save(folder / "a.png")
+    comfy_nodes["StyleKnowledgeBase"].execute("full disk", "full disk", "bundled/clip-tiny", "sync")
+    [style] = gallery.list_styles("full disk", 0, 9, "")["styles"]
+
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    shown = gallery.read_thumbnail("full disk", style["id"])
+    kept = gallery.thumbnail_path(gallery.open_store("full disk"), style["id"])
+    assert (shown[:2], list(kept.parent.iterdir())) == (b"\xff\xd8", [])
+    monkeypatch.undo()
+    assert gallery.read_thumbnail("full disk", style["id"]) == shown == kept.read_bytes()

@@ -66,7 +66,7 @@ def test_a_folder_that_is_copied_as_a_killed_program_left_it_is_whole(
     store: StyleStore,
     copies: dict[str, Path],
     tmp_path: Path,
-    copied: Callable[[Path, Path], Path],
+    copied: Callable[[str, str], object],
     checkpoint: tuple[str, ...],
 ) -> None:
     kill_a_writer(store.folder, *checkpoint)
@@ -79,7 +79,7 @@ def overwrite(kept: Path, file: Path) -> None:
 
 
 def move_in(kept: Path, file: Path) -> None:
-    shutil.copy2(kept, file.with_suffix(".new")).replace(file)
+    Path(shutil.copy2(kept, file.with_suffix(".new"))).replace(file)
 
 
 @pytest.mark.parametrize("which", ["older", "last"])
