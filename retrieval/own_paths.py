@@ -13,18 +13,23 @@ OWN = ("pictures", "packs")  # in that folder, where pictures are kept
 Value = TypeVar("Value")
 
 
-def kept_as(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the same with every path in a knowledge base's folder relative to that."""
+def kept_path(home: Path, path: str) -> str:
+    """Return what is written down of a path: from a knowledge base's folder on, for what lies in that."""
     start = f"{home}{os.sep}"
-    return {
-        _HERE + path[len(start) :].replace(os.sep, "/") if path.startswith(start) else path: value
-        for path, value in files.items()
-    }
+    return _HERE + path[len(start) :].replace(os.sep, "/") if path.startswith(start) else path
+
+
+def whole_path(home: Path, kept: str) -> str:
+    """Return the path that was written down, wherever the folder is by now."""
+    return str(home / kept[len(_HERE) :]) if kept.startswith(_HERE) else kept
+
+
+def kept_as(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
+    return {kept_path(home, path): value for path, value in files.items()}
 
 
 def found_at(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the same with every path whole, wherever the folder is by now."""
-    return {str(home / path[len(_HERE) :]) if path.startswith(_HERE) else path: value for path, value in files.items()}
+    return {whole_path(home, path): value for path, value in files.items()}
 
 
 def moved_along(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
