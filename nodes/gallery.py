@@ -7,6 +7,7 @@ import io
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,7 +209,8 @@ def read_thumbnail(name: str, id: str) -> bytes:
         made = io.BytesIO()
         small.save(made, "JPEG", quality=85)
         kept = made.getvalue()
-        write_durably(path, sealed(kept))
+        with suppress(OSError):  # a disk that is full or read-only
+            write_durably(path, sealed(kept))
     return kept
 
 

@@ -69,11 +69,12 @@ class DatabaseFile:
             if write and self._refusal:
                 raise self._refusal
             self._db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            before = self._db.total_changes
             try:
                 yield
                 if write and self._was_replaced:  # SQLite would write to what nobody finds any more
                     raise replaced(self._path)
-                if write:
+                if self._db.total_changes != before:
                     leftovers.mark(self._db, self._path)
                 self._db.execute("COMMIT")
             except BaseException:

@@ -1,9 +1,9 @@
 """Tells changes that SQLite left beside a database, when its program was killed, from changes of another database.
 
 A person who puts a backup's `styles.sqlite` back beside a leftover `styles.sqlite-wal` would get a mixture of both. So
-every change writes two marks into the database's first page, which is then in the `-wal` as well: a number of its own
-and that of the `-wal`'s file (as application_id), and, as user_version, what the database's file was at that moment and
-the number of the change before. https://www.sqlite.org/fileformat2.html has the places of all these.
+every change leaves a mark, in a table that is one row on a page of its own, and is then in the `-wal` as well: a
+number, that of the change before, what the database's file was at that moment, and which file the `-wal` was.
+https://www.sqlite.org/fileformat2.html says where these are in a file.
 """
 
 from __future__ import annotations
@@ -13,20 +13,35 @@ import sqlite3
 import struct
 import time
 import zlib
+from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 _HEADER, _FRAME = 32, 24  # bytes of the head of a `-wal`, and of each page in it
+_LEAF = 13  # the first byte of a page that holds a table's rows
+_SIGN = b"whichlog"  # in front of a mark, for it to be found in a page
+_FORM = ">IIII"
+_CELL = 64  # bytes: a row with its head is shorter
 _TRIES, _PAUSE = 3, 0.05  # looks, and seconds between: a program at work may be changing both files
-_LOW = 0xFFFF
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """number: of a change, at random. before: of the one before. state, log: of the two files, see `_check`."""
+
+    number: int
+    before: int
+    state: int
+    log: int
 
 
 def mark(db: sqlite3.Connection, path: Path) -> None:
     """Note in a change, before it is committed, what it is a change of."""
-    [(before,)] = db.execute("PRAGMA application_id").fetchall()
-    number = secrets.randbelow(_LOW) + 1
-    db.execute(f"PRAGMA application_id = {_signed(number, _file_number(log_of(path)))}")
-    db.execute(f"PRAGMA user_version = {_signed(_state_of(path), _high(before))}")
+    db.execute("CREATE TABLE IF NOT EXISTS log_mark (one INTEGER PRIMARY KEY, mark BLOB NOT NULL)")
+    made = _Mark(secrets.randbits(32), _number_in(db), _state_of(path), _log_number(path))
+    packed = _SIGN + struct.pack(_FORM, *astuple(made))
+    db.execute("INSERT OR REPLACE INTO log_mark VALUES (1, ?)", (packed,))
 
 
 def log_of(path: Path) -> Path:
@@ -38,7 +53,7 @@ def is_foreign(path: Path) -> bool:
     for look in range(_TRIES):
         if look:
             time.sleep(_PAUSE)
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, sqlite3.Error):  # what is damaged says so when it is opened
             if log_of(path).stat().st_size > _HEADER and _looks_foreign(path):
                 continue
         return False
@@ -46,52 +61,47 @@ def is_foreign(path: Path) -> bool:
 
 
 def _looks_foreign(path: Path) -> bool:
-    marks = _marks_in(log_of(path))
-    if not marks or not marks[0][0]:  # nothing in it, or an earlier version's
-        return False
-    now = _number_in(path)
-    first, state = marks[0]
-    if now in {_high(number) for number, _ in marks}:
-        return False  # SQLite was putting them into the database when it was killed
-    if now != state & _LOW:
-        return True
-    if _state_of(path) == _high(state):
-        return False
-    return first & _LOW == _file_number(log_of(path))  # otherwise the whole folder was copied
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as db:  # without its `-wal`
+        now = _number_in(db)
+    first = None
+    for found in _marks_in(log_of(path)):
+        first = first or found
+        if now == first.before:  # it is the state that these changes began with
+            return first.state != _state_of(path) and first.log == _log_number(path)  # not for a folder that was copied
+        if now == found.number:  # SQLite was putting them into the database when it was killed
+            return False
+    return first is not None
 
 
-def _marks_in(log: Path) -> list[tuple[int, int]]:
-    """Return (application_id, user_version) of each time that the first page is in a `-wal`."""
-    found = []
+def _marks_in(log: Path) -> Iterator[_Mark]:
+    """Yield the marks in a `-wal`; an earlier version leaves none."""
     with log.open("rb") as stream:
         head = stream.read(_HEADER)
         size, salts = struct.unpack(">I", head[8:12])[0], head[16:24]
         while len(frame := stream.read(_FRAME)) == _FRAME and frame[8:16] == salts:
-            if frame[:4] != b"\0\0\0\1":
-                stream.seek(size, 1)
-            elif len(page := stream.read(size)) == size:
-                found.append(struct.unpack(">i4xi", page[68:72] + bytes(4) + page[60:64]))
-    return found
+            page = stream.read(size)
+            if len(page) == size and page[0] == _LEAF and page[3:5] == b"\0\1":  # one row
+                row = int.from_bytes(page[8:10], "big")
+                place = page.find(_SIGN, row, row + _CELL)
+                if place >= 0:
+                    yield _Mark(*struct.unpack_from(_FORM, page, place + len(_SIGN)))
 
 
-def _number_in(path: Path) -> int:
-    """Read it by SQLite, without the `-wal`: to close the file ourselves would end SQLite's locks on it."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as db:
-        return _high(db.execute("PRAGMA application_id").fetchone()[0])
+def _number_in(db: sqlite3.Connection) -> int:
+    if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'log_mark'").fetchone()[0]:
+        return 0
+    rows = db.execute("SELECT mark FROM log_mark").fetchall()
+    return struct.unpack_from(_FORM, rows[0][0], len(_SIGN))[0] if rows else 0
 
 
 def _state_of(path: Path) -> int:
     status = path.stat()
-    return zlib.crc32(f"{status.st_ino} {status.st_size} {status.st_mtime_ns}".encode()) & _LOW
+    return _check(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def _file_number(path: Path) -> int:
-    return zlib.crc32(str(path.stat().st_ino).encode()) & _LOW
+def _log_number(path: Path) -> int:
+    return _check(log_of(path).stat().st_ino)
 
 
-def _high(number: int) -> int:
-    return number >> 16 & _LOW
-
-
-def _signed(high: int, low: int) -> int:
-    return struct.unpack(">i", struct.pack(">HH", high, low))[0]
+def _check(*numbers: int) -> int:
+    return zlib.crc32(repr(numbers).encode())

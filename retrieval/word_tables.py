@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .own_paths import found_path, kept_path
+from .own_paths import kept_path, whole_path
 from .records import Edit, Occurrence
 
 _COLUMNS = "path, id, source, stamp, name, caption, tags, licence"
@@ -123,7 +123,7 @@ class WordTables(ABC):
 
     def _occurrence(self, row: Sequence[Any]) -> Occurrence:
         path, id, source, stamp, name, caption, tags, licence = row
-        where, words = found_path(self._home, path), tuple(json.loads(tags))
+        where, words = whole_path(self._home, path), tuple(json.loads(tags))
         return Occurrence(where, id, source, json.loads(stamp), name, caption, words, licence)
 
 

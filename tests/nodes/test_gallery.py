@@ -1,5 +1,6 @@
 """What the HTTP routes may read of a knowledge base on a server that listens to a network."""
 
+import errno
 import io
 import sys
 import threading
@@ -167,3 +168,27 @@ def test_a_damaged_index_heals_inside_comfyui(
     with knowledge_base.store.reading() as view:
         assert len(view.snapshot_keys) == 3
     assert len(gallery.list_styles(name, 0, 9, "tag:flat")["styles"]) == len(ids)
+
+
+def test_a_thumbnail_is_shown_also_where_it_cannot_be_kept(
+    comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = module(comfy_nodes, "gallery")
+    import folder_paths
+
+    folder = Path(folder_paths.get_input_directory()) / "full disk"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (40, 31), "olive").save(folder / "a.png")
+    comfy_nodes["StyleKnowledgeBase"].execute("full disk", "full disk", "bundled/clip-tiny", "sync")
+    [style] = gallery.list_styles("full disk", 0, 9, "")["styles"]
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(gallery, "write_durably", full)
+    shown = gallery.read_thumbnail("full disk", style["id"])
+    kept = gallery.thumbnail_path(gallery.open_store("full disk"), style["id"])
+    assert (shown[:2], kept.exists()) == (b"\xff\xd8", False)
+    monkeypatch.undo()
+    assert gallery.read_thumbnail("full disk", style["id"]) == shown
+    assert kept.read_bytes().startswith(shown)

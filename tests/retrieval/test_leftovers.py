@@ -66,7 +66,7 @@ def test_a_folder_that_is_copied_as_a_killed_program_left_it_is_whole(
     store: StyleStore,
     copies: dict[str, Path],
     tmp_path: Path,
-    copied: Callable[[Path, Path], Path],
+    copied: Callable[[str, str], object],
     checkpoint: tuple[str, ...],
 ) -> None:
     kill_a_writer(store.folder, *checkpoint)
@@ -79,7 +79,7 @@ def overwrite(kept: Path, file: Path) -> None:
 
 
 def move_in(kept: Path, file: Path) -> None:
-    shutil.copy2(kept, file.with_suffix(".new")).replace(file)
+    Path(shutil.copy2(kept, file.with_suffix(".new"))).replace(file)
 
 
 @pytest.mark.parametrize("which", ["older", "last"])
@@ -110,3 +110,17 @@ def test_a_backup_is_restored_beside_it(store: StyleStore, copies: dict[str, Pat
     overwrite(copies["older"], store.folder / FILE)
     assert restore(tmp_path / "all.zip", store.folder.parent, store.name, 5.0) == 40
     assert (len(store), missing(store)) == (40, [])
+
+
+def test_a_damaged_database_beside_it_is_said_to_be_damaged(store: StyleStore, copies: dict[str, Path]) -> None:
+    kill_a_writer(store.folder)
+    (store.folder / FILE).write_bytes(b"no database at all" * 1000)
+    with pytest.raises(OSError, match="file is not a database' of .*: it is damaged: put a copy back"):
+        len(store)
+
+
+def test_a_change_of_nothing_writes_nothing(store: StyleStore, copies: dict[str, Path]) -> None:
+    before = (store.folder / FILE).stat()
+    with store.writing(), store._database.transaction():
+        pass
+    assert (store.folder / FILE).stat().st_mtime_ns == before.st_mtime_ns

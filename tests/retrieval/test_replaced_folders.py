@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from style_pack.retrieval.database import FILE
+from style_pack.retrieval.own_paths import moved_back
 from style_pack.retrieval.records import StyleRecord
 from style_pack.retrieval.store import StyleStore
 from test_store import fill, missing, nearest, record
@@ -205,3 +206,12 @@ def test_vectors_come_back_with_a_copy(tmp_path: Path) -> None:
     shutil.move(tmp_path / "copy.sqlite", tmp_path / "other" / FILE)
     copy = StyleStore(tmp_path / "other")
     assert np.array_equal(copy.vectors(copy.ids()), store.vectors(store.ids()))
+
+
+def test_a_note_of_an_earlier_version_is_put_back_where_the_folder_is_by_now(tmp_path: Path) -> None:
+    home = tmp_path / "__style_rag" / "new name"
+    own, packed = "/a/user/__style_rag/mine/pictures/1.png", "C:\\b\\__style_rag\\mine\\packs\\p\\2.png"
+    source, kept = "/home/me/pictures/3.png", "./pictures/4.png"
+    there = moved_back(home, {own: 1, packed: 2, source: 3, kept: 4})
+    places = ("pictures/1.png", "packs/p/2.png", source, "pictures/4.png")
+    assert there == {str(home / place): number for number, place in enumerate(places, 1)}

@@ -1,10 +1,12 @@
 """A knowledge base as a whole: backed up, restored, copied, renamed, deleted, from Python and by `style-rag`."""
 
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -161,6 +163,39 @@ def test_a_damaged_or_foreign_backup_changes_nothing(
     is_whole(mine.folder, mine)
     assert [path.name for path in (tmp_path / "all").iterdir()] == ["mine"]
     assert not (tmp_path / "all" / "out.png").exists()
+
+
+def test_a_restore_that_is_cut_leaves_the_one_or_the_other(
+    mine: StyleStore, tmp_path: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(mine.folder, tmp_path / "mine.zip")
+    restore(tmp_path / "mine.zip", tmp_path / "all", "like", WAIT)
+    like = StyleStore(tmp_path / "all" / "like")
+    keep_picture(mine, Image.new("RGB", (8, 8), "black"), "late", [])
+    ingest(mine, encoder, [], "add")
+    later = mine.ids()
+    replace, cuts = os.replace, 0
+
+    def cut_after(count: int) -> None:
+        left = iter(range(count))
+
+        def until_then(source: Path, target: Path) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", until_then)
+
+    while StyleStore(mine.folder).ids() == later:
+        cut_after(cuts)
+        with suppress(KeyboardInterrupt):
+            restore(tmp_path / "mine.zip", tmp_path / "all", "mine", WAIT)
+        monkeypatch.undo()
+        for found in StyleStore(mine.folder).records().values():
+            assert Path(found.file).is_file()
+        cuts += 1
+    assert cuts > 7  # three pictures, their words, an encoding, and then the database
+    is_whole(mine.folder, like)
 
 
 def test_a_copy_is_another_one(mine: StyleStore, encoder: ColourEncoder) -> None:
