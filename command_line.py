@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -28,6 +29,9 @@ DEFAULT_ROOT = COMFYUI / "user" / "__style_rag"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it did what it was asked for, 1 after one sentence on stderr, 130 when interrupted."""
+    # Before torch is loaded: its threads would spin while they wait, and keep each other from computing where other
+    # programs are at work (OpenMP 5.2, section 21.7).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options = build_parser().parse_args(arguments)
     try:
         answer = options.run(options)

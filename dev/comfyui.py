@@ -21,7 +21,7 @@ from pathlib import Path
 
 from comfy_base import prepare_base
 from comfy_client import ComfyClient, ComfyError
-from places import WORK, comfyui_path, venv_python
+from places import WAIT_ASLEEP, WORK, comfyui_path, venv_python
 from progress import say
 
 HOST = "127.0.0.1"
@@ -160,9 +160,12 @@ def server_command(base: Path, port: int, cpu: bool | None = None, arguments: Se
 
 
 def server_environment(added: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without what would change the modules that the server imports."""
+    """This process's environment without what would change the modules that the server imports.
+
+    Its threads wait asleep, unless the environment says otherwise: other programs are at work beside it.
+    """
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **added}
+    return {**WAIT_ASLEEP, **kept, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **added}
 
 
 def has_cuda_gpu() -> bool:

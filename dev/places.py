@@ -33,3 +33,10 @@ def find_chromium() -> str | None:
     """A Chromium or Chrome for the browser tests: the one named by CHROMIUM, else the first on the PATH."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+WAIT_ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""For the environment of a program that loads torch: what its threads do while they wait for each other.
+
+OpenMP 5.2, section 21.7. GNU's runtime, which torch's wheels for Linux bring, reads it once, as it is loaded.
+"""

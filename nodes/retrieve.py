@@ -1,6 +1,7 @@
 """RetrieveStyle: prompt to reference."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from ..retrieval.filters import parse_filter
 from ..retrieval.reader import content_id, open_picture
 from ..retrieval.records import StyleMatch
 from ..retrieval.search import STRATEGIES, StyleQuery, search
-from . import contact_sheet, convert
+from . import contact_sheet, convert, threads
 from .requirements import RETRIEVAL, choose, find_mistakes, require
 from .sockets import SHOWS, KnowledgeBase, StyleKB, StyleReferences, StyleReferencesSocket
 
@@ -136,7 +137,8 @@ class RetrieveStyle(io.ComfyNode):
         pins = tuple(line.strip() for line in pinned.splitlines() if line.strip())
         query = StyleQuery(prompt, strategy, top_k, min_score, diversity, filter, image, avoid, pins)
         kb = knowledge_base
-        matches = search(kb.store, kb.encoder, query, kb.caption_encoder)
+        with threads.alone() if image is None else nullcontext():  # a few words to encode
+            matches = search(kb.store, kb.encoder, query, kb.caption_encoder)
         pictures = [_open(match) for match in matches]
         explanation = json.dumps(matches.explain(), ensure_ascii=False, indent=1)
         sheet = convert.pil_to_image(contact_sheet.draw(matches, pictures))

@@ -17,7 +17,7 @@ from ..generation.int8 import kept_in
 from ..generation.schedulers import SCHEDULERS
 from ..generation.settings import MAX_CLIP_SKIP, MAX_SEED, SPEEDS, STYLE_MODES, GenerationSettings, check_prompt
 from ..retrieval.reader import content_id
-from . import convert, provenance
+from . import convert, provenance, threads
 from .lora import with_distilled_lora
 from .requirements import GENERATION, find_mistakes, require
 from .sampler_inputs import read_inputs
@@ -181,7 +181,8 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
             pipeline = with_distilled_lora(pipeline)
         styles = style.of(pictures, known_encodings(references, pipeline.encoding_id))
         watch = _MemoryWatch()
-        result = generate(pipeline, settings, edges, styles, _step_callback(settings, watch), style.negative)
+        with threads.suited_to(pipeline.denoiser):
+            result = generate(pipeline, settings, edges, styles, _step_callback(settings, watch), style.negative)
         info = _describe(pipeline, result.settings, edges)
         info |= {"references": describe_references(references, pictures, style.weights)} | style.describe()
         info |= {"memory_steps": result.memory_steps, "decoded_in": result.decoded_in}

@@ -19,11 +19,13 @@ from comfy_base import prepare_base
 from comfyui import ComfyServer
 from front_end import front_end_arguments
 from pack_names import PACK_FOLDER, SERVED_FOLDER
-from places import ROOT, comfyui_path
+from places import ROOT, WAIT_ASLEEP, comfyui_path
 
 TESTS = Path(__file__).parent
 RINGS = ("nodes", "server", "browser")
 """Folders of tests in the order in which they run, after all others: those must be able to do without ComfyUI."""
+
+os.environ.update(WAIT_ASLEEP | dict(os.environ))  # before torch is loaded, here and in what tests start
 
 # `python -m pytest` puts the checkout on the path, where its nodes/ would hide ComfyUI's module of that name.
 sys.path[:] = [entry for entry in sys.path if Path(entry or os.getcwd()).resolve() != ROOT]

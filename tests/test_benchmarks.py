@@ -15,9 +15,9 @@ Json = dict[str, Any]
 
 
 def run(script: str, *arguments: object) -> list[Json]:
-    """The JSON objects that a benchmark prints."""
+    """The JSON objects that a benchmark prints. How long it takes is no matter here, as long as it ends."""
     command = [sys.executable, ROOT / "benchmarks" / script, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
@@ -62,3 +62,13 @@ def test_memory_of_activations() -> None:
         for what in ("sampling_fused", "sampling_whole"):
             assert row[what] <= row[f"{what}_told"] <= 1.08 * row[what]
         assert row["decoding_whole"] <= row["decoding_told"] <= 1.01 * row["decoding_whole"]
+
+
+def test_seconds_on_a_busy_machine() -> None:
+    ways = {"waiting asleep": None, "as the sampler sets it": 1, "as made here": 1}
+    lines = run("busy_machine.py", "--steps", 1, "--rounds", 1, "--busy", 1, "--ways", ",".join(ways))
+    assert [line["way"] for line in lines] == list(ways)
+    for line in lines:
+        assert line["threads"] == ways[line["way"]] or ways[line["way"]] is None
+        assert line["alone"] > 0 and line["beside_others"] > 0
+        assert line["of_alone"] == pytest.approx(line["beside_others"] / line["alone"], rel=0.05)

@@ -1,6 +1,7 @@
 """`style-rag` on a knowledge base of the bundled pictures: what each command answers, and how it refuses."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -142,3 +143,14 @@ def test_a_mistake_is_one_sentence(
     assert error.count("\n") == 1
     for part in sentence.split(" .* "):
         assert part in error
+
+
+@pytest.mark.parametrize(("given", "policy"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_that_wait_sleep_unless_the_environment_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, policy: str
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    assert main(["list", "none", "--root", str(tmp_path)]) == 1
+    assert os.environ["OMP_WAIT_POLICY"] == policy

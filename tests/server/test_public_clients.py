@@ -48,7 +48,7 @@ def run_client(home: Path, *command: str | Path) -> str:
         text=True,
         cwd=home,
         env={**kept, **places, **OFFLINE},
-        timeout=300,
+        timeout=1800,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "refused: " not in run.stderr
