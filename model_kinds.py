@@ -99,8 +99,8 @@ def _ip_adapter(path: Path, shapes: Shapes) -> ModelFile | None:
             read = shape_of(shapes, f"image_proj.{reading}.weight", 2)[1]
             if not width:
                 raise ValueError("lacks at least 1 of its tensors (such as ip_adapter.1.to_k_ip.weight)")
-            sizes = {"projection_dim" if not name else "hidden_size": read}
-            return ModelFile(path, "ip_adapter", f"an IP-Adapter{name} for {family}", width, **sizes)
+            hidden, projection = (read, 0) if name else (0, read)
+            return ModelFile(path, "ip_adapter", f"an IP-Adapter{name} for {family}", width, 0, hidden, projection)
     return ModelFile(path, "unknown", f"an IP-Adapter variant for {family} that is not supported (such as FaceID)")
 
 

@@ -81,7 +81,10 @@ def find_model(part: str, name: str) -> Path | None:
     if found:
         return identified_in_time(found.path).path if part in _KINDS else found.path
     if name in HUB.get(part, {}):
-        return _copies.answers([(part, name)], time.monotonic() + PATIENCE).get((part, name))
+        copy = _copies.answers([(part, name)], time.monotonic() + PATIENCE).get((part, name))
+        if isinstance(copy, OSError | ValueError):
+            raise copy
+        return copy
     places = [path for folder in FOLDERS[part] for path in folder_paths.get_folder_paths(folder)]
     there = _listed(part) if part in _KINDS else _lying(part)
     here = ", ".join([model.name for model in there][:8]) or "nothing"

@@ -60,9 +60,9 @@ class LoadStylePipeline(io.ComfyNode):
         chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
         try:
             found = {part: paths.find_model(part, name) for part, name in chosen.items() if name is not None}
-            here = [path for path in found.values() if path is not None]
+            here = tuple(path for path in found.values() if path is not None)
             if len(here) == len(_PARTS):
-                _check_in_time(*here)  # what does not answer is asked again when the node runs
+                _check_in_time(here)  # what does not answer is asked again when the node runs
         except (ValueError, OSError) as error:
             return str(error)
         return True
@@ -78,7 +78,7 @@ class LoadStylePipeline(io.ComfyNode):
         require(GENERATION)
         choose("precision", precision, PRECISIONS)
         chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
-        files = _check_in_time(*(_fetch(part, name) for part, name in chosen.items()), insist=True)
+        files = _check_in_time(tuple(_fetch(part, name) for part, name in chosen.items()), insist=True)
         if files is None:
             raise TimeoutError(
                 f"{base_model}, {controlnet}, {ip_adapter} or what lies in models/clip_vision does not answer for "
@@ -116,16 +116,15 @@ def _fetch(part: str, name: str) -> Path:
     return hub.download(hub.HUB[part][name])
 
 
-def _check(parts: tuple[Path, Path, Path]) -> PipelineFiles:
+def _check(parts: tuple[Path, ...]) -> PipelineFiles:
     return check_files(*parts, paths.image_encoders())
 
 
-_checks: Inquiry[tuple[Path, Path, Path], PipelineFiles] = Inquiry(_check)
+_checks: Inquiry[tuple[Path, ...], PipelineFiles] = Inquiry(_check)
 
 
-def _check_in_time(base_model: Path, controlnet: Path, ip_adapter: Path, insist: bool = False) -> PipelineFiles | None:
-    """Return None when the files do not answer. Raises ValueError and OSError in one sentence."""
-    parts = base_model, controlnet, ip_adapter
+def _check_in_time(parts: tuple[Path, ...], insist: bool = False) -> PipelineFiles | None:
+    """Return None when the files, in the order of `_PARTS`, do not answer. Raises ValueError and OSError."""
     until = time.monotonic() + (_PATIENCE if insist else model_folders.PATIENCE)
     answer = _checks.answers([parts], until, insist=insist).get(parts)
     if isinstance(answer, OSError | ValueError):

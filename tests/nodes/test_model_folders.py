@@ -114,7 +114,7 @@ def test_what_never_answers_holds_nobody_up_and_hides_nothing_else(
 
     with monkeypatch.context() as patch:
         patch.setattr(place, name, waiting)
-        began = time.monotonic()
+        began, listed = time.monotonic(), {}
         for _ in range(3):
             listed = {part: own(paths, part) for part in PARTS}
             queue_once(comfy_nodes)

@@ -72,6 +72,7 @@ def timed(ask: Any) -> tuple[Any, float]:
 
 
 def test_object_info_lists_what_is_good_in_bounded_time(server: ComfyServer) -> None:
+    info: dict[str, Any] = {}
     for _ in range(2):
         info, seconds = timed(lambda: server.get_json("/object_info"))
         assert seconds < SECONDS
