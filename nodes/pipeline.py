@@ -117,7 +117,8 @@ def _fetch(part: str, name: str) -> Path:
 
 
 def _check(parts: tuple[Path, ...]) -> PipelineFiles:
-    return check_files(*parts, paths.image_encoders())
+    base_model, controlnet, ip_adapter = parts
+    return check_files(base_model, controlnet, ip_adapter, paths.image_encoders())
 
 
 _checks: Inquiry[tuple[Path, ...], PipelineFiles] = Inquiry(_check)
