@@ -12,6 +12,7 @@ from .json_files import JsonFile
 from .weight_files import Shapes, shape_of, shown
 
 _FAMILIES = {768: "SD 1.5", 1024: "Stable Diffusion 2", 1280: "SDXL refiner", 2048: "SDXL"}
+_CONTROL_LAYERS = ("controlnet_down_blocks.", "controlnet_mid_block.", "controlnet_cond_embedding.")  # diffusers' names
 # IP-Adapter's kinds: what they are called, tensors of the image projection that only they have, and the one that reads
 # the image encoder.
 _ADAPTERS = (
@@ -80,7 +81,7 @@ def _width(shapes: Shapes, ending: str) -> int:
 
 def _controlnet(path: Path, shapes: Shapes) -> ModelFile | None:
     original = any(key.removeprefix("control_model.").startswith("zero_convs.") for key in shapes)
-    if not original and not any(key.startswith("controlnet_") for key in shapes):
+    if not original and not any(key.startswith(_CONTROL_LAYERS) for key in shapes):
         return None
     width = _width(shapes, "attn2.to_k.weight")
     family = _FAMILIES.get(width, f"{width}-wide")
@@ -99,8 +100,8 @@ def _ip_adapter(path: Path, shapes: Shapes) -> ModelFile | None:
             read = shape_of(shapes, f"image_proj.{reading}.weight", 2)[1]
             if not width:
                 raise ValueError("lacks at least 1 of its tensors (such as ip_adapter.1.to_k_ip.weight)")
-            sizes = {"projection_dim" if not name else "hidden_size": read}
-            return ModelFile(path, "ip_adapter", f"an IP-Adapter{name} for {family}", width, **sizes)
+            hidden, projection = (read, 0) if name else (0, read)
+            return ModelFile(path, "ip_adapter", f"an IP-Adapter{name} for {family}", width, 0, hidden, projection)
     return ModelFile(path, "unknown", f"an IP-Adapter variant for {family} that is not supported (such as FaceID)")
 
 

@@ -169,15 +169,17 @@ def _checked(header: Any) -> tuple[Shapes, int]:
 def _tensor(name: str, about: Any) -> tuple[tuple[int, ...], int, int]:
     """Return shape, begin and end of one entry; its numbers fill its bytes."""
     entry = about if isinstance(about, dict) else {}
-    shape, offsets, bits = entry.get("shape"), entry.get("data_offsets"), entry.get("dtype")
-    if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
+    shape, offsets, bits = _sizes(entry.get("shape")), _sizes(entry.get("data_offsets")), entry.get("dtype")
+    if shape is None or offsets is None or len(offsets) != 2:
         raise ValueError(f"tensor {shown(name)} has no sizes and place")
     if not isinstance(bits, str) or bits not in _BITS:
         raise ValueError(f"tensor {shown(name)} has an unknown number format")
     if math.prod(shape) * _BITS[bits] != 8 * (offsets[1] - offsets[0]):
         raise ValueError(f"tensor {shown(name)} has not the bytes of its shape")
-    return tuple(shape), offsets[0], offsets[1]
+    return shape, offsets[0], offsets[1]
 
 
-def _are_sizes(found: Any) -> bool:
-    return isinstance(found, list) and all(type(size) is int and 0 <= size < 2**63 for size in found)
+def _sizes(found: Any) -> tuple[int, ...] | None:
+    if isinstance(found, list) and all(type(size) is int and 0 <= size < 2**63 for size in found):
+        return tuple(found)
+    return None

@@ -89,7 +89,7 @@ def look(folder: str, marker: str, parts: bool = False) -> list[Found]:
     marker: the file by which a folder one or two levels down is one model. parts: files beside a config.json, which
     are part of one, too.
     """
-    roots, suffixes = folder_paths.folder_names_and_paths.get(folder, ([], set()))
+    roots, suffixes = places(folder)
     until = time.monotonic() + PATIENCE
     files: dict[str, Found] = {}
     models: list[Found] = []
@@ -97,11 +97,18 @@ def look(folder: str, marker: str, parts: bool = False) -> list[Found]:
         inside = _walk(root, until)
         for path, entries in inside.items():
             if parts or path == root or "config.json" not in entries:
-                names = [name for name in entries if os.path.splitext(name)[1].lower() in {*WEIGHT_SUFFIXES} & suffixes]
+                names = [name for name in entries if os.path.splitext(name)[1].lower() in suffixes]
                 found = (_found(root, entries[name].path, [entries[name]]) for name in names)
                 files |= {file.name: file for file in found if file.name not in files}
         models += sorted(_model_folders(root, inside, marker), key=lambda model: (model.name.count("/"), model.name))
     return [*sorted(files.values(), key=lambda file: file.name), *models]
+
+
+def places(folder: str) -> tuple[list[str], set[str]]:
+    """Return the roots and the suffixes of weights files. Other packs register folders too, in forms of their own."""
+    roots, suffixes = folder_paths.folder_names_and_paths.get(folder, ([], ()))
+    roots = [roots] if isinstance(roots, str) else roots
+    return list(map(str, roots)), {suffix for suffix in WEIGHT_SUFFIXES if not suffixes or suffix in suffixes}
 
 
 def identified(found: Iterable[Found], patience: float = PATIENCE) -> dict[Path, ModelFile | OSError | ValueError]:

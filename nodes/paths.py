@@ -13,7 +13,7 @@ from ..retrieval.families import FAMILIES
 from ..retrieval.origin import check_name
 from .hub import HUB, local_copy
 from .in_time import Inquiry
-from .model_folders import PATIENCE, Found, awake, identified, identified_in_time, look
+from .model_folders import PATIENCE, Found, awake, identified, identified_in_time, look, places
 
 PACK = Path(__file__).resolve().parent.parent
 MODELS = PACK / "models"
@@ -73,12 +73,15 @@ def find_model(part: str, name: str) -> Path | None:
     if found:
         return identified_in_time(found.path).path if part in _KINDS else found.path
     if name in HUB.get(part, {}):
-        return _copies.answers([(part, name)], time.monotonic() + PATIENCE).get((part, name))
-    places = [path for folder in FOLDERS[part] for path in folder_paths.get_folder_paths(folder)]
+        copy = _copies.answers([(part, name)], time.monotonic() + PATIENCE).get((part, name))
+        if isinstance(copy, OSError | ValueError):
+            raise copy
+        return copy
+    looked_in = [path for folder in FOLDERS[part] for path in places(folder)[0]]
     there = _listed(part) if part in _KINDS else _lying(part)
     here = ", ".join([model.name for model in there][:8]) or "nothing"
     raise FileNotFoundError(
-        f"{part} '{name}' was not found: looked in {', '.join(places)}, which hold {here}; put the file there or "
+        f"{part} '{name}' was not found: looked in {', '.join(looked_in)}, which hold {here}; put the file there or "
         "choose another."
     )
 

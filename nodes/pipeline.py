@@ -70,7 +70,7 @@ class LoadStylePipeline(io.ComfyNode):
         files = {part: path for part, path in here.items() if path is not None}
         try:
             if len(files) == len(_PARTS):  # what does not answer is asked again when the node runs
-                _check_in_time(*(files[part] for part in _PARTS))
+                _check_in_time(tuple(files[part] for part in _PARTS))
         except (ValueError, OSError) as error:
             found[_part_of(str(error), files)] = str(error)
         return found
@@ -93,7 +93,7 @@ class LoadStylePipeline(io.ComfyNode):
         require(GENERATION)
         choose("precision", precision, PRECISIONS)
         chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
-        files = _check_in_time(*(_fetch(part, name) for part, name in chosen.items()), insist=True)
+        files = _check_in_time(tuple(_fetch(part, name) for part, name in chosen.items()), insist=True)
         if files is None:
             raise TimeoutError(
                 f"{base_model}, {controlnet}, {ip_adapter} or what lies in models/clip_vision does not answer for "
@@ -138,16 +138,16 @@ def _part_of(sentence: str, files: dict[str, Path]) -> str:
     return next(blamed, next((part for part, path in files.items() if path.name in sentence), _PARTS[0]))
 
 
-def _check(parts: tuple[Path, Path, Path]) -> PipelineFiles:
-    return check_files(*parts, paths.image_encoders())
+def _check(parts: tuple[Path, ...]) -> PipelineFiles:
+    base_model, controlnet, ip_adapter = parts
+    return check_files(base_model, controlnet, ip_adapter, paths.image_encoders())
 
 
-_checks: Inquiry[tuple[Path, Path, Path], PipelineFiles] = Inquiry(_check)
+_checks: Inquiry[tuple[Path, ...], PipelineFiles] = Inquiry(_check)
 
 
-def _check_in_time(base_model: Path, controlnet: Path, ip_adapter: Path, insist: bool = False) -> PipelineFiles | None:
-    """Return None when the files do not answer. Raises ValueError and OSError in one sentence."""
-    parts = base_model, controlnet, ip_adapter
+def _check_in_time(parts: tuple[Path, ...], insist: bool = False) -> PipelineFiles | None:
+    """Return None when the files, in the order of `_PARTS`, do not answer. Raises ValueError and OSError."""
     until = time.monotonic() + (_PATIENCE if insist else model_folders.PATIENCE)
     answer = _checks.answers([parts], until, insist=insist).get(parts)
     if isinstance(answer, OSError | ValueError):

@@ -114,7 +114,7 @@ def test_what_never_answers_holds_nobody_up_and_hides_nothing_else(
 
     with monkeypatch.context() as patch:
         patch.setattr(place, name, waiting)
-        began = time.monotonic()
+        began, listed = time.monotonic(), {}
         for _ in range(3):
             listed = {part: own(paths, part) for part in PARTS}
             queue_once(comfy_nodes)
@@ -124,3 +124,17 @@ def test_what_never_answers_holds_nobody_up_and_hides_nothing_else(
     assert "good.safetensors" in listed["lora"]
     assert any(name.startswith("tiny") for name in listed["ip_adapter"])
     assert seconds < WAIT * len(PARTS)
+
+
+def test_folders_that_other_packs_register_in_forms_of_their_own_are_read(
+    comfy_nodes: dict[str, Any], models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import folder_paths
+
+    paths, known = module(comfy_nodes, "paths"), folder_paths.folder_names_and_paths
+    forms: list[Any] = [([models / "loras"], [".safetensors"]), (str(models / "loras"), set()), ([], set())]
+    for form in forms:
+        monkeypatch.setitem(known, "loras", form)
+        assert own(paths, "lora") == (["good.safetensors"] if form[0] else [])
+    monkeypatch.delitem(known, "loras")
+    assert own(paths, "lora") == []

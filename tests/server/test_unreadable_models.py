@@ -32,7 +32,7 @@ BAD_CONFIGS = {
 
 def write_models(models: Path) -> None:
     encoders, adapters = models / "clip_vision", models / "ipadapter"
-    for folder in (encoders, adapters / "dead drive", models / "loras", models / "checkpoints"):
+    for folder in (encoders, adapters / "dead drive", models / "loras", models / "checkpoints", models / "diffusers"):
         folder.mkdir(parents=True)
     for name, header in BAD_HEADERS.items():
         text = json.dumps(header).encode()
@@ -40,13 +40,17 @@ def write_models(models: Path) -> None:
     for name, content in BAD_CONFIGS.items():
         (encoders / name).mkdir()
         (encoders / name / "config.json").write_bytes(content)
-    for folder in (encoders, models / "loras", models / "checkpoints"):
+    for folder in (encoders, models / "loras", models / "checkpoints", models / "diffusers"):
         (folder / f"cut {folder.name}.safetensors").write_bytes(struct.pack("<Q", 2**40))
         (folder / f"nowhere {folder.name}.safetensors").symlink_to(models / "gone.safetensors")
         os.mkfifo(folder / f"pipe {folder.name}.safetensors")
         (folder / f"linked {folder.name}.safetensors").symlink_to(folder / f"pipe {folder.name}.safetensors")
         (folder / f"folder {folder.name}.safetensors").mkdir()
     shutil.copytree(ROOT / "models" / "clip-tiny", encoders / "good")
+    shutil.copytree(ROOT / "models" / "sd-tiny", models / "diffusers" / "good")
+    (models / "diffusers" / "odd" / "unet").mkdir(parents=True)
+    (models / "diffusers" / "odd" / "model_index.json").write_text("{}")
+    (models / "diffusers" / "odd" / "unet" / "config.json").write_text('{"cross_attention_dim": [768]}')
     published.ip_adapter(adapters / "good.safetensors")
     published.save(models / "loras" / "good.safetensors", {"x.lora_down.weight": torch.zeros(2, 2)})
     (encoders / "asleep.safetensors").write_bytes(b"not read")
@@ -72,11 +76,13 @@ def timed(ask: Any) -> tuple[Any, float]:
 
 
 def test_object_info_lists_what_is_good_in_bounded_time(server: ComfyServer) -> None:
+    info: dict[str, Any] = {}
     for _ in range(2):
         info, seconds = timed(lambda: server.get_json("/object_info"))
         assert seconds < SECONDS
     assert "good" in options(info, "StyleKnowledgeBase", "encoder")
     assert "good.safetensors" in options(info, "LoadStylePipeline", "ip_adapter")
+    assert "good" in options(info, "LoadStylePipeline", "base_model")
     assert options(info, "LoadStyleLoRA", "lora") == ["good.safetensors"]
     listed = [
         name
@@ -87,7 +93,7 @@ def test_object_info_lists_what_is_good_in_bounded_time(server: ComfyServer) -> 
         for part in parts
         for name in options(info, node, part)
     ]  # fmt: skip
-    signs = ("cut", "nowhere", "pipe", "linked", "folder", "asleep", *BAD_HEADERS, *BAD_CONFIGS)
+    signs = ("cut", "nowhere", "pipe", "linked", "folder", "asleep", "odd", *BAD_HEADERS, *BAD_CONFIGS)
     assert not [name for name in listed if name.startswith(signs)]
 
 
