@@ -9,6 +9,7 @@ import inspect
 import json
 import logging
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from aiohttp import web
@@ -16,9 +17,8 @@ from aiohttp.typedefs import Handler
 from comfy_api.latest import io
 from server import PromptServer
 
-import nodes as of_comfyui
-
 Json = dict[str, Any]
+_comfyui = import_module("nodes")  # ComfyUI's module of that name, and not this package
 _log = logging.getLogger(__name__)
 _checked: dict[str, type[io.ComfyNode]] = {}  # by node id, which is the class's name; those with `mistakes`
 
@@ -69,7 +69,7 @@ def _leading_to_outputs(prompt: Json, targets: Sequence[str] | None) -> dict[str
     """Return the nodes that ComfyUI would look at, each with the outputs that need it. targets: None for all."""
     leading: dict[str, list[str]] = {}
     for output, node in prompt.items():
-        made = of_comfyui.NODE_CLASS_MAPPINGS.get(node["class_type"])
+        made = _comfyui.NODE_CLASS_MAPPINGS.get(node["class_type"])
         if getattr(made, "OUTPUT_NODE", False) is not True or (targets is not None and output not in targets):
             continue
         ways, seen = [output], set()

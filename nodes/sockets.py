@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
+from typing import Any
 
 from comfy_api.latest import io
 from PIL import Image
@@ -17,9 +18,8 @@ StylePipelineSocket = io.Custom("STYLE_PIPELINE")
 
 # For the schema of a node that shows something: since 0.18 ComfyUI shows that again when it has the node in its cache.
 # web/js/shown.js does it for older versions.
-SHOWS = (
-    {"has_intermediate_output": True} if "has_intermediate_output" in inspect.signature(io.Schema).parameters else {}
-)
+_AGAIN = "has_intermediate_output"
+SHOWS: dict[str, Any] = {_AGAIN: True} if _AGAIN in inspect.signature(io.Schema).parameters else {}
 
 
 @dataclass(frozen=True)

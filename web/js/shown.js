@@ -2,7 +2,7 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
-const SHOWING = new Set(["RetrieveStyle", "CannyFromSketch", "ScoreStyledImage"]);
+const SHOWING = new Set(["RetrieveStyle", "CannyFromSketch"]);
 const LOOKED_AT = 200; // workflows that ran before
 const PATIENCE = 20; // looks, 250 ms apart: ComfyUI writes its history a moment after it says that a workflow ended
 
