@@ -224,33 +224,28 @@ def main() -> int:
     parser.add_argument("--only", default="", help="names of ways into the pack, with commas between them")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kept", type=Path, help="the folder where odd inputs are kept")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     kept = chosen.kept or Path(tempfile.mkdtemp(prefix="fuzz found "))
     kept.mkdir(parents=True, exist_ok=True)
-    engines = chosen.engines.split(",")
-    if len(engines) > 1:
-        return both(engines, chosen.inputs, chosen.only, chosen.seed, kept)
-    looked = ways(engines[0], [name for name in chosen.only.split(",") if name])
+    if not chosen.alone:
+        return run_engines(chosen.engines.split(","), chosen.inputs, chosen.only, chosen.seed, kept)
+    looked = ways(chosen.engines, [name for name in chosen.only.split(",") if name])
     for name, wanted in shares(looked, chosen.inputs).items():
-        print(json.dumps(examine(name, looked[name], engines[0], wanted, chosen.seed, kept)), flush=True)
+        print(json.dumps(examine(name, looked[name], chosen.engines, wanted, chosen.seed, kept)), flush=True)
     return 0
 
 
-def both(engines: Sequence[str], inputs: int, only: str, seed: int, kept: Path) -> int:
+def run_engines(engines: Sequence[str], inputs: int, only: str, seed: int, kept: Path) -> int:
     """Run the engines beside one another, and print what they print and the sum of it."""
     began, seen, unexpected = time.perf_counter(), 0, 0
-    common = [
-        "--inputs",
-        str(math.ceil(inputs / len(engines))),
-        "--only",
-        only,
-        "--seed",
-        str(seed),
-        "--kept",
-        str(kept),
-    ]
-    commands = [[sys.executable, __file__, "--engines", engine, *common] for engine in engines]
+    whole = sum(_SHARES[engine] for engine in engines)
+    common = ["--alone", "--only", only, "--seed", str(seed), "--kept", str(kept)]
+    commands = []
+    for engine in engines:
+        its = math.ceil(inputs * _SHARES[engine] / whole)
+        commands.append([sys.executable, __file__, "--engines", engine, "--inputs", str(its), *common])
     programs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
     with selectors.DefaultSelector() as waiting:
         for program in programs:
