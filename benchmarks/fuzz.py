@@ -50,8 +50,7 @@ def ways(engine: str, only: Sequence[str]) -> dict[str, Target]:
 
     watched = contextlib.nullcontext()
     if engine == "coverage":
-        import atheris
-
+        atheris = importlib.import_module("atheris")  # which not every system has
         watched = atheris.instrument_imports(include=["style_pack", "PIL", "zipfile", *MODULES])
     found: dict[str, Target] = {}
     for module in MODULES:

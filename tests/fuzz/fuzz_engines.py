@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fuzz_inputs import inputs_for
+from fuzz_inputs import SLOW, inputs_for
 from fuzz_watch import Target, Unexpected, look
 
 
@@ -47,7 +48,7 @@ def by_hypothesis(record: Record, seed: int) -> None:
         phases=[hypothesis.Phase.generate],
         deadline=None,
         database=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
+        suppress_health_check=SLOW,
     )
 
     @hypothesis.seed(seed)
@@ -61,7 +62,7 @@ def by_hypothesis(record: Record, seed: int) -> None:
 
 
 def by_coverage(record: Record, seed: int) -> None:
-    import atheris
+    atheris = importlib.import_module("atheris")  # which not every system has
 
     corpus, words = record.folder / "seeds", record.folder / "words"
     corpus.mkdir()
