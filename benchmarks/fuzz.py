@@ -28,49 +28,20 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / folder) for folder in ("tests", "tests/fuzz", "tests/retrieval", "dev")]
 
-if TYPE_CHECKING:
-    from fuzz_watch import Target
+from fuzz_engines import ENGINES, Record  # noqa: E402
+from fuzz_watch import Target  # noqa: E402
 
-MODULES = ("fuzz_targets", "fuzz_models", "fuzz_nodes")
+MODULES = ("fuzz_targets", "fuzz_stored", "fuzz_models", "fuzz_nodes")
 SILENT = 180  # seconds without a new input, after which a process hangs
 DEATHS = 5  # of processes of one way and engine, after which it is given up
 
 Json = dict[str, Any]
-
-
-@dataclass
-class Record:
-    """What one process has seen. The input it looks at is in a file, in case that ends the process."""
-
-    target: Target
-    folder: Path
-    wanted: int
-    inputs: int = 0
-    unexpected: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-
-    def look(self, data: bytes) -> None:
-        from fuzz_watch import Unexpected, look
-
-        self.inputs += 1
-        (self.folder / "current").write_bytes(self.inputs.to_bytes(8, "little") + data)
-        try:
-            look(self.target, data, self.folder / "input")
-        except Unexpected as error:
-            count, smallest = self.unexpected.get(error.kind, (0, data))
-            self.unexpected[error.kind] = count + 1, min(smallest, data, key=len)
-            if not count:
-                print(error, file=sys.stderr, flush=True)
-
-    def save(self) -> None:
-        found = {kind: [count, data.hex()] for kind, (count, data) in self.unexpected.items()}
-        (self.folder / "record.json").write_text(json.dumps({"inputs": self.inputs, "unexpected": found}))
 
 
 def ways(engine: str, only: Sequence[str]) -> dict[str, Target]:
@@ -79,8 +50,7 @@ def ways(engine: str, only: Sequence[str]) -> dict[str, Target]:
 
     watched = contextlib.nullcontext()
     if engine == "coverage":
-        import atheris
-
+        atheris = importlib.import_module("atheris")  # which not every system has
         watched = atheris.instrument_imports(include=["style_pack", "PIL", "zipfile", *MODULES])
     found: dict[str, Target] = {}
     for module in MODULES:
@@ -96,55 +66,7 @@ def ways(engine: str, only: Sequence[str]) -> dict[str, Target]:
     return {name: target for name, target in found.items() if not only or name in only}
 
 
-def by_hypothesis(record: Record, seed: int) -> None:
-    import hypothesis
-    from fuzz_inputs import inputs_for
-
-    options = hypothesis.settings(
-        max_examples=record.wanted,
-        phases=[hypothesis.Phase.generate],
-        deadline=None,
-        database=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-
-    @hypothesis.seed(seed)
-    @options
-    @hypothesis.given(inputs_for(record.target))
-    def run(data: bytes) -> None:
-        record.look(data)
-
-    run()
-    record.save()
-
-
-def by_coverage(record: Record, seed: int) -> None:
-    import atheris
-
-    corpus, words = record.folder / "seeds", record.folder / "words"
-    corpus.mkdir()
-    for number, data in enumerate(record.target.seeds()):
-        (corpus / str(number)).write_bytes(data)
-    words.write_text("".join(f'"{_escaped(word)}"\n' for word in record.target.words if word))
-
-    def one_input(data: bytes) -> None:
-        record.look(data)
-        if record.inputs >= record.wanted:
-            record.save()
-            os._exit(0)  # the engine would end the process too, before this could be saved
-
-    arguments = [f"-seed={seed}", "-rss_limit_mb=0", "-timeout=1000", str(corpus)]
-    arguments += [f"-dict={words}"] if record.target.words else []
-    atheris.Setup([sys.argv[0], *arguments], one_input)
-    atheris.Fuzz()
-
-
-_ENGINES = {"hypothesis": by_hypothesis, "coverage": by_coverage}
 _SHARES = {"hypothesis": 0.25, "coverage": 0.75}  # of the inputs: it is so many times as quick
-
-
-def _escaped(word: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in word.encode())
 
 
 def examine(name: str, target: Target, engine: str, wanted: int, seed: int, kept: Path) -> Json:
@@ -178,7 +100,7 @@ def _fork(target: Target, engine: str, wanted: int, seed: int, folder: Path) -> 
         os.dup2(log, 2)
         tempfile.tempdir = str(folder)
         try:
-            _ENGINES[engine](Record(target, folder, wanted), seed)
+            ENGINES[engine](Record(target, folder, wanted), seed)
         except BaseException:  # noqa: BLE001 - it is written down, and the child ends whatever it was
             traceback.print_exc()
             os._exit(1)
@@ -220,37 +142,32 @@ def shares(looked: dict[str, Target], inputs: float) -> dict[str, int]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=100_000)
-    parser.add_argument("--engines", default=",".join(_ENGINES), help="each in a process of its own")
+    parser.add_argument("--engines", default=",".join(ENGINES), help="each in a process of its own")
     parser.add_argument("--only", default="", help="names of ways into the pack, with commas between them")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kept", type=Path, help="the folder where odd inputs are kept")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     kept = chosen.kept or Path(tempfile.mkdtemp(prefix="fuzz found "))
     kept.mkdir(parents=True, exist_ok=True)
-    engines = chosen.engines.split(",")
-    if len(engines) > 1:
-        return both(engines, chosen.inputs, chosen.only, chosen.seed, kept)
-    looked = ways(engines[0], [name for name in chosen.only.split(",") if name])
+    if not chosen.alone:
+        return run_engines(chosen.engines.split(","), chosen.inputs, chosen.only, chosen.seed, kept)
+    looked = ways(chosen.engines, [name for name in chosen.only.split(",") if name])
     for name, wanted in shares(looked, chosen.inputs).items():
-        print(json.dumps(examine(name, looked[name], engines[0], wanted, chosen.seed, kept)), flush=True)
+        print(json.dumps(examine(name, looked[name], chosen.engines, wanted, chosen.seed, kept)), flush=True)
     return 0
 
 
-def both(engines: Sequence[str], inputs: int, only: str, seed: int, kept: Path) -> int:
+def run_engines(engines: Sequence[str], inputs: int, only: str, seed: int, kept: Path) -> int:
     """Run the engines beside one another, and print what they print and the sum of it."""
     began, seen, unexpected = time.perf_counter(), 0, 0
-    common = [
-        "--inputs",
-        str(math.ceil(inputs / len(engines))),
-        "--only",
-        only,
-        "--seed",
-        str(seed),
-        "--kept",
-        str(kept),
-    ]
-    commands = [[sys.executable, __file__, "--engines", engine, *common] for engine in engines]
+    whole = sum(_SHARES[engine] for engine in engines)
+    common = ["--alone", "--only", only, "--seed", str(seed), "--kept", str(kept)]
+    commands = []
+    for engine in engines:
+        its = math.ceil(inputs * _SHARES[engine] / whole)
+        commands.append([sys.executable, __file__, "--engines", engine, "--inputs", str(its), *common])
     programs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
     with selectors.DefaultSelector() as waiting:
         for program in programs:

@@ -20,7 +20,6 @@ import json
 import random
 import re
 import shutil
-import statistics
 import sys
 import tempfile
 import threading
@@ -32,8 +31,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import psutil
 from PIL import Image
+from process_sizes import GROWTH, quarters, sizes_of
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "dev"), str(ROOT / "tests")]
@@ -49,7 +48,6 @@ AHEAD = 3  # prompts that wait in the queue
 INTERRUPT, DROP, FREE, DELETE = 7, 9, 20, 25  # every so many prompts
 EDITED, DELETED = "edited", "starter"  # knowledge bases
 MOST_STYLES = 40  # in the one that is edited
-GROWTH = {"megabytes": 1.15, "files": 1.1, "threads": 1.1}  # that is allowed from the first quarter to the last
 RED = re.compile(r"Traceback|\[ERROR\]|!!! Exception|Error handling request|IMPORT FAILED|Exception in", re.IGNORECASE)
 WORDS = ("house", "tree", "harbour", "boat", "hill", "ink", "blueprint", "watercolour", "crayon", "oil")
 
@@ -134,7 +132,8 @@ def settle(server: ComfyServer, day: Day, prompt_id: str, ends: str) -> None:
     told = error_sentence(entry) if entry else ""
     day.expect(found in (ends, "success"), f"prompt {prompt_id} ended as {found}, not {ends}: {told}")
     day.done[found] += 1
-    day.sizes.append(sizes_of(server))
+    assert server.process
+    day.sizes.append(sizes_of(server.process.pid))
 
 
 def delete_knowledge_base(server: ComfyServer) -> None:
@@ -184,28 +183,6 @@ def look(server: ComfyServer, day: Day) -> None:
 def answered(day: Day, status: int, what: str) -> None:
     day.done[what] += 1
     day.expect(status == 200, f"{what} was answered with {status}")
-
-
-def sizes_of(server: ComfyServer) -> dict[str, int]:
-    assert server.process
-    whole = psutil.Process(server.process.pid)
-    found: Counter[str] = Counter()
-    for process in [whole, *whole.children(recursive=True)]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            found["megabytes"] += process.memory_info().rss >> 20
-            found["files"] += process.num_fds()
-            found["threads"] += process.num_threads()
-    return dict(found)
-
-
-def quarters(sizes: list[dict[str, int]]) -> Json:
-    """Of each size: the median of the first quarter, of the last, and what the last is of the first."""
-    part = max(len(sizes) // 4, 1)
-    found = {}
-    for name in GROWTH:
-        first, last = (statistics.median(size[name] for size in cut) for cut in (sizes[:part], sizes[-part:]))
-        found[name] = {"first": first, "last": last, "of_first": round(last / first, 3)}
-    return found
 
 
 def check_end(server: ComfyServer, day: Day, growth: Json, long: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,16 @@ def test_differences_from_the_stock_graph() -> None:
     largest = {line["case"]: line["largest"] for line in lines}
     assert largest["dpmpp_2m_karras against dpmpp_2m + karras"] < 1e-4  # the default has no difference of definition
     assert largest["ddim against ddim + ddim_uniform"] > 1
+
+
+def test_odd_inputs_of_both_engines(tmp_path: Path) -> None:
+    guided = sys.platform == "linux" and platform.machine() == "x86_64"  # where atheris can be had
+    engines = ["hypothesis", "coverage"] if guided else ["hypothesis"]
+    chosen = ("--engines", ",".join(engines), "--only", "filter,pins,PNG chunks", "--kept", tmp_path)
+    *lines, whole = run("fuzz.py", "--inputs", 400, *chosen)
+    assert {line["engine"] for line in lines} == set(engines)
+    assert whole["inputs"] == sum(line["inputs"] for line in lines) >= 400
+    assert whole["unexpected"] == 0
 
 
 def test_cost_of_speed(tmp_path: Path) -> None:

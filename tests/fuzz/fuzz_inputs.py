@@ -16,6 +16,8 @@ from fuzz_watch import Target, look
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)  # and nothing wrong with that
+
 Draw = Any  # what Hypothesis hands to a composite strategy
 
 _LIMITS = tuple(
@@ -38,7 +40,7 @@ def look_at_some(target: Target, folder: Path, inputs: int) -> None:
         derandomize=True,
         deadline=None,
         database=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=SLOW,
     )
     @given(inputs_for(target))
     def no_surprise(data: bytes) -> None:

@@ -5,26 +5,21 @@ To be imported when ComfyUI's own modules can be, which `conftest.import_comfyui
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import Mock
 from urllib.parse import quote
 
 import folder_paths
 import fuzz_models
 import fuzz_pictures
-from aiohttp import StreamReader, web
-from aiohttp.base_protocol import BaseProtocol
-from aiohttp.test_utils import make_mocked_request
 from comfy.cli_args import args
+from fuzz_requests import LINE, ask, form, registered
 from fuzz_targets import WORKFLOWS
-from fuzz_watch import Target, text_of
-from server import PromptServer
-from style_pack.nodes import paths, provenance, routes, source_paths
+from fuzz_watch import NEVER, Target, text_of
+from style_pack.nodes import paths, provenance, source_paths
 from style_pack.nodes.knowledge_base import StyleKnowledgeBase
 from style_pack.nodes.pipeline import LoadStylePipeline
 from style_pack.nodes.retrieve import RetrieveStyle
@@ -32,46 +27,6 @@ from style_pack.nodes.sampler import ControlNetIPAdapterSampler
 
 NAME = "fuzzed"
 ID = "a" * 64
-LINE = "-----fuzz"
-Answer = web.Response
-
-
-@cache
-def registered() -> SimpleNamespace:
-    """What the pack gives a server: its handlers by method and path, and what it does to a prompt that is posted."""
-    table, on_prompt = web.RouteTableDef(), []
-    before = getattr(PromptServer, "instance", None)
-    PromptServer.instance = SimpleNamespace(routes=table, add_on_prompt_handler=on_prompt.append)  # pyright: ignore
-    try:
-        routes.register()
-        provenance.register()
-    finally:
-        PromptServer.instance = before  # pyright: ignore
-    handlers = {(route.method, route.path): route.handler for route in table if isinstance(route, web.RouteDef)}
-    return SimpleNamespace(handlers=handlers, on_prompt=on_prompt[0])
-
-
-@cache
-def loop() -> asyncio.AbstractEventLoop:
-    return asyncio.new_event_loop()
-
-
-def ask(method: str, path: str, body: bytes = b"", kind: str = "", query: str = "", **places: str) -> int:
-    """Send a request to one of the routes and return the status; what a server would answer 500 to is raised."""
-    handler = registered().handlers[method, f"/style_rag/{path}"]
-
-    async def answer() -> Answer:
-        stream = StreamReader(Mock(spec=BaseProtocol, _reading_paused=False), 2**16)
-        stream.feed_data(body)
-        stream.feed_eof()
-        url = f"/style_rag/x?{query}"
-        headers = {"Content-Type": kind} if kind else {}
-        request = make_mocked_request(method, url, headers, match_info=places, payload=stream)
-        return await handler(request)
-
-    status = loop().run_until_complete(answer()).status
-    assert status < 500 or status == 503, status
-    return status
 
 
 @cache
@@ -81,15 +36,6 @@ def filled() -> str:
     body = form([("captions", "", b"red\nblue"), ("tags", "", b"warm"), ("encoder", "", b"bundled/clip-tiny"), *files])
     assert ask("POST", "{kb}/styles", body, f"multipart/form-data; boundary={LINE}", kb=NAME) == 200
     return NAME
-
-
-def form(parts: Sequence[tuple[str, str, bytes]]) -> bytes:
-    """A multipart body; parts: (field, file name or nothing, bytes) each."""
-    whole = b""
-    for field, name, data in parts:
-        head = f'form-data; name="{field}"' + (f'; filename="{name}"' if name else "")
-        whole += f"--{LINE}\r\nContent-Disposition: {head}\r\n\r\n".encode() + data + b"\r\n"
-    return whole + f"--{LINE}--\r\n".encode()
 
 
 def post_form(path: str) -> Callable[[bytes, Path], None]:
@@ -199,7 +145,6 @@ def _forms() -> Sequence[bytes]:
     return [form(add), form(make)]
 
 
-_NEVER: tuple[type[BaseException], ...] = ()
 _FORM = (f"--{LINE}", "\r\n", "Content-Disposition: form-data; ", 'name="images"', 'filename="a.png"', "images", "tags")
 _FORM = (*_FORM, "Content-Type: text/plain", "Content-Transfer-Encoding: base64", "multipart/mixed", "--", "utf-7")
 _FILTER = ("tag:", "date:", "size:", "OR", "NOT", "(", ")", "-", '"', "..", "2024", "512", "name:warm", " ")
@@ -222,31 +167,31 @@ _GRAPH = ("nodes", "links", "definitions", "subgraphs", "widgets_values", "input
 _GRAPH = (*_GRAPH, "class_type", "ControlNetIPAdapterSampler", "RetrieveStyle", "extra_data", "extra_pnginfo", "pinned")
 
 TARGETS: dict[str, Target] = {
-    "form that adds styles": Target(post_form("{kb}/styles"), _forms, _NEVER, words=_FORM, cost=4),
-    "form that generates": Target(post_form("generate"), _forms, _NEVER, words=_FORM, cost=4),
+    "form that adds styles": Target(post_form("{kb}/styles"), _forms, NEVER, words=_FORM, cost=4),
+    "form that generates": Target(post_form("generate"), _forms, NEVER, words=_FORM, cost=4),
     "body that describes": Target(
-        describe, lambda: [b'{"caption": "red", "tags": ["warm"]}'], _NEVER, "json", ("caption", "tags"), cost=2
+        describe, lambda: [b'{"caption": "red", "tags": ["warm"]}'], NEVER, "json", ("caption", "tags"), cost=2
     ),
-    "search asked for": Target(asked("{kb}/search", "q"), lambda: [b"a red harbour"], _NEVER, "text", _FILTER, cost=20),
+    "search asked for": Target(asked("{kb}/search", "q"), lambda: [b"a red harbour"], NEVER, "text", _FILTER, cost=20),
     "strategy asked for": Target(
         asked("{kb}/search", "q=ink&strategy"),
         lambda: [b"hybrid"],
-        _NEVER,
+        NEVER,
         "text",
         ("image", "keyword", "&q="),
         cost=20,
     ),
-    "filter asked for": Target(asked("{kb}/styles", "filter"), lambda: [b"tag:warm"], _NEVER, "text", _FILTER, cost=4),
+    "filter asked for": Target(asked("{kb}/styles", "filter"), lambda: [b"tag:warm"], NEVER, "text", _FILTER, cost=4),
     "page asked for": Target(
         asked("{kb}/styles", "offset"),
         lambda: [b"1", b"9" * 9],
-        _NEVER,
+        NEVER,
         "text",
         ("0", "-1", "&limit=", "1e3", "٣"),
         cost=4,
     ),
     "name and id": Target(
-        places, lambda: [f"{NAME}/{ID}".encode()], _NEVER, "text", ("a", "/", NAME, ID, "..", "con", "\x00"), cost=4
+        places, lambda: [f"{NAME}/{ID}".encode()], NEVER, "text", ("a", "/", NAME, ID, "..", "con", "\x00"), cost=4
     ),
     "owner's settings": Target(
         owners_settings,
@@ -255,13 +200,13 @@ TARGETS: dict[str, Target] = {
         "json",
         ("allow_folders", "allow_urls", "/", "\x00"),
     ),
-    "widgets": Target(widgets, lambda: [b"styles\n~/pictures"], _NEVER, "text", _SOURCES, cost=4),
+    "widgets": Target(widgets, lambda: [b"styles\n~/pictures"], NEVER, "text", _SOURCES, cost=4),
     "posted prompt": Target(post_prompt, _requests, (json.JSONDecodeError, UnicodeDecodeError), "json", _GRAPH),
     "posted workflow": Target(save_workflow, _workflows, (json.JSONDecodeError, UnicodeDecodeError), "json", _GRAPH, 4),
     "model folders": Target(
         list_models,
         lambda: [*fuzz_models.headers(), *fuzz_models.configs()],
-        _NEVER,
+        NEVER,
         "json",
         ("shape", "model_type"),
         40,

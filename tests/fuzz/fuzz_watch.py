@@ -23,6 +23,9 @@ _SHOWN = 400  # bytes of an input in a message
 _KIB = 1024 if sys.platform != "darwin" else 1  # of ru_maxrss
 
 
+NEVER: tuple[type[BaseException], ...] = ()  # what a way raises that has a report, an answer or a stand-in for all
+
+
 @dataclass(frozen=True)
 class Target:
     """One way into the pack.

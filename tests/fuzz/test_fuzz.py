@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import fuzz_models
+import fuzz_stored
 import fuzz_targets
 import pytest
 from fuzz_inputs import look_at_some
 
-TARGETS = {**fuzz_targets.TARGETS, **fuzz_models.TARGETS}
+TARGETS = {**fuzz_targets.TARGETS, **fuzz_stored.TARGETS, **fuzz_models.TARGETS}
 INPUTS = 100  # of a quick one
 
 

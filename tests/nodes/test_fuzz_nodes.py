@@ -17,8 +17,8 @@ def test_an_odd_request_is_refused_in_a_sentence_or_answered(comfy_nodes: dict[s
 
 
 def test_a_form_whose_headers_are_damaged_is_refused(comfy_nodes: dict[str, Any]) -> None:
-    nodes = importlib.import_module("fuzz_nodes")
-    body = nodes.form([("images", "a.png", b"x")]).replace(b"Content-", b"Con\0tent-")
-    kind = f"multipart/form-data; boundary={nodes.LINE}"
+    requests = importlib.import_module("fuzz_requests")
+    body = requests.form([("images", "a.png", b"x")]).replace(b"Content-", b"Con\0tent-")
+    kind = f"multipart/form-data; boundary={requests.LINE}"
     for path in ("{kb}/styles", "generate"):
-        assert nodes.ask("POST", path, body, kind, kb="mine") == 400
+        assert requests.ask("POST", path, body, kind, kb="mine") == 400
