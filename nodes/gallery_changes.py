@@ -146,7 +146,7 @@ def _read_note(file: Path, home: Path) -> _Removed:
     """Return what was noted of a removed style, its own files where they belong by now. Raises Conflict."""
     try:
         note = json.loads(file.read_text(encoding="utf-8"))
-        record = _with_tuples(note["record"]) | {"files": moved_back(home, note["record"]["files"])}
+        record: dict[str, Any] = _with_tuples(note["record"]) | {"files": moved_back(home, note["record"]["files"])}
         files = [
             Occurrence(
                 **_with_tuples(said) | {"stamp": said["stamp"], "path": next(iter(moved_back(home, {said["path"]: 0})))}

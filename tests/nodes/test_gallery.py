@@ -81,7 +81,8 @@ def test_to_list_to_look_up_and_thumbnails_do_not_wait_for_the_engine_to_start(
     def look() -> set[str]:
         listed = gallery.list_styles("starting", 0, 9, "name:navy")["styles"]
         listed += gallery.list_styles("starting", 0, 9, "")["styles"]
-        gallery.list_labels("starting"), gallery.list_knowledge_bases()
+        gallery.list_labels("starting")
+        gallery.list_knowledge_bases()
         for style in listed:
             gallery.find_record(gallery.open_store("starting"), style["id"])
             gallery.read_thumbnail("starting", style["id"])
