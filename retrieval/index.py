@@ -134,17 +134,6 @@ def no_answer(name: str, choice: EngineChoice) -> ConnectionError:
     )
 
 
-def fixed_files(choice: EngineChoice, folder: Path) -> list[Path]:
-    """Return the files of an engine's folder that only change when its vectors do.
-
-    Chroma writes into its SQLite file whenever it is opened, and into a graph of which it has saved nothing yet.
-    """
-    if choice.engine != "chroma":
-        return [path for path in folder.rglob("[!.]*") if path.is_file()]
-    graphs = [saved.parent for saved in folder.glob("*/index_metadata.pickle")]
-    return [path for graph in graphs for path in graph.iterdir()]
-
-
 def open_index(choice: EngineChoice, folder: Path, collection: str, apart: bool = False) -> StyleIndex:
     """Open the engine. folder: for one that keeps its data in ours. collection: its name in one that is shared.
 

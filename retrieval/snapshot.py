@@ -6,7 +6,6 @@ written last; a folder that a killed process left half made is named by nothing,
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import shutil
@@ -21,22 +20,22 @@ from typing import Any
 import numpy as np
 
 from .database import Database
-from .durable import checksum, make_folder, sync_tree
-from .index import SETTINGS, DamagedIndex, EngineChoice, StyleIndex, fixed_files, identity_of, open_index
+from .durable import make_folder, sync_tree
+from .engines.seal import check, seal
+from .index import SETTINGS, DamagedIndex, EngineChoice, StyleIndex, identity_of, open_index
 from .segment import DamagedSegment, Row, Segment
 from .view import View
 
 FOLDER = "index"
 _ENGINE = "engine"
-_SUMS = "engine.json"  # file -> CRC-32, of those that only change with the vectors
+_SEAL = "engine.json"
 _FORM = 3  # of a snapshot's files, which `Segment.save` writes: one of another form is made anew
 _PAGE = 500
 # Vectors that an engine is given at once. Between two such steps an interrupt is heard, and searches have a turn:
 # Chroma takes 0.4 s for 400 and 1.5 s for 2000 on two cores; by 100 each it takes twice as long in all.
 _STEP = 400
 _STALE = 0.02  # of the rows: so many changes are searched one by one before the next snapshot is made
-_SAMPLE = 16  # rows that must find themselves at opening, and all of
-_FEW = 1000  # rows: so few Chroma keeps in its SQLite file alone, whose pages have no checksum
+_SAMPLE = 16  # rows that must find themselves at opening
 _NEIGHBOURS = 8  # among how many a row has to find itself
 
 Progress = Callable[[int, int], None]
@@ -64,6 +63,10 @@ class Place:
         """Tell the published snapshot's folder from every other that is or was there; None while there is none."""
         return identity_of(self.snapshot(meta["snapshot"])) if meta.get("snapshot") else None
 
+    def check(self, number: int) -> None:
+        """Raise DamagedIndex when what the engine keeps in a snapshot's folder is not what was published."""
+        check(self.snapshot(number) / _ENGINE, self.snapshot(number) / _SEAL)
+
     def index(self, number: int, collection: str) -> StyleIndex:
         return open_index(self.choice, self.snapshot(number) / _ENGINE, collection, self.apart)
 
@@ -78,7 +81,7 @@ def open_view(place: Place, meta: dict[str, Any]) -> View:
             return View(Segment.open(place.snapshot(meta["snapshot"])), None, lost)
         with ThreadPoolExecutor(1) as pool:  # both read much, and leave Python's lock for it
             opening = pool.submit(Segment.open, place.snapshot(meta["snapshot"]))
-            _check_engine(place.snapshot(meta["snapshot"]))
+            place.check(meta["snapshot"])
             index = place.index(meta["snapshot"], meta["collection"])
             segment = opening.result()
         missing = _missing_of_sample(index, segment, lost)
@@ -114,7 +117,7 @@ def publish(place: Place, view: View, on_progress: Progress) -> None:
     with place.database.transaction():
         place.database.set_meta(publishing=True)  # a shared index that is left half changed is not gone on with
     collection, lost = _index(place, meta, segment, view.snapshot_keys, on_progress)
-    _seal_engine(place, place.snapshot(number))
+    seal(place.choice, place.snapshot(number) / _ENGINE, place.snapshot(number) / _SEAL)
     sync_tree(place.snapshot(number))
     through = int(segment.keys[-1]) if len(segment) else 0
     with place.database.transaction():
@@ -136,7 +139,7 @@ def _index(
     collection = meta["collection"] if goes_on else _collection(place.folder.name)
     try:
         if goes_on and place.choice.is_local:
-            _check_engine(place.snapshot(number - 1))
+            place.check(number - 1)
             shutil.copytree(place.snapshot(number - 1) / _ENGINE, place.snapshot(number) / _ENGINE)
         return collection, _filled(place.index(number, collection), segment, held[: goes_on * len(held)], on_progress)
     except DamagedIndex as error:
@@ -149,23 +152,6 @@ def _index(
             ) from error
         log.warning("%s: the index is damaged and is made anew (%s)", place.folder.name, error)
         return _index(place, meta, segment, held[:0], on_progress)
-
-
-def _seal_engine(place: Place, snapshot: Path) -> None:
-    files = fixed_files(place.choice, snapshot / _ENGINE)
-    sums = {path.relative_to(snapshot).as_posix(): checksum(path) for path in files}
-    (snapshot / _SUMS).write_text(json.dumps(sums), encoding="utf-8")
-
-
-def _check_engine(snapshot: Path) -> None:
-    """Raise DamagedIndex when a file is not what `_seal_engine` saw: some engines end the process that opens those."""
-    try:
-        sums = json.loads((snapshot / _SUMS).read_text(encoding="utf-8"))
-        changed = [name for name, sum in sums.items() if checksum(snapshot / name) != sum]
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise DamagedIndex(f"{type(error).__name__}: {error}") from error
-    if changed:
-        raise DamagedIndex(f"{changed[0]} is not what was written")
 
 
 def pages_after(database: Database, key: int) -> Iterator[list[Row]]:
@@ -202,8 +188,7 @@ def _repair(index: StyleIndex, segment: Segment, on_checked: Callable[[int], Non
 
 def _missing_of_sample(index: StyleIndex, segment: Segment, lost: np.ndarray) -> int:
     """Return how many of a few rows, all but the lost ones, the index does not find by their own vectors."""
-    count = len(segment) if len(segment) <= _FEW else _SAMPLE
-    sample = np.linspace(0, len(segment) - 1, count).astype(np.int64)
+    sample = np.linspace(0, len(segment) - 1, min(_SAMPLE, len(segment))).astype(np.int64)
     sample = np.setdiff1d(sample, segment.rows_of(lost))
     return len(_unfound(index, segment.keys[sample], segment.vectors[sample]))
 

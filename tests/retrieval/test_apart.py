@@ -123,7 +123,7 @@ def test_a_chroma_that_dies_of_a_search_is_a_damaged_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Chroma ends a process that searches a graph full of garbage; without checksums it would be given that."""
-    monkeypatch.setattr(snapshot, "_check_engine", lambda snapshot: None)
+    monkeypatch.setattr(snapshot, "check", lambda folder, file: None)
     folder = tmp_path / "colours"
     made = StyleStore(folder, apart=True)
     fill(made, range(MANY))
