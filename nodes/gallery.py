@@ -63,7 +63,7 @@ def open_store(name: str) -> "StyleStore":
     require(RETRIEVAL)
     from ..retrieval.store import StyleStore
 
-    folder = paths.knowledge_base_folder(name)
+    folder = _folder(name)
     require_base(folder)
     with _opening:
         if folder not in _stores:
@@ -72,6 +72,15 @@ def open_store(name: str) -> "StyleStore":
         while len(_stores) > _OPEN:
             _stores.popitem(last=False)
         return _stores[folder]
+
+
+def _folder(name: str) -> Path:
+    try:
+        return paths.knowledge_base_folder(name)
+    except ValueError as error:
+        if any(folder.name == name for folder in paths.knowledge_base_folders()):  # made by hand
+            raise ValueError(f"{error} Rename its folder in {paths.system_user_directory()}.") from None
+        raise
 
 
 def require_base(folder: Path) -> None:
