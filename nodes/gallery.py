@@ -65,7 +65,7 @@ def open_store(name: str, for_search: bool = False) -> "StyleStore":
     require(RETRIEVAL)
     from ..retrieval.store import StyleStore
 
-    folder = paths.knowledge_base_folder(name)
+    folder = _folder(name)
     require_base(folder)
     with _opening:
         kind = folder, for_search
@@ -75,6 +75,15 @@ def open_store(name: str, for_search: bool = False) -> "StyleStore":
         while len(_stores) > _OPEN:
             _stores.popitem(last=False)
         return _stores[kind]
+
+
+def _folder(name: str) -> Path:
+    try:
+        return paths.knowledge_base_folder(name)
+    except ValueError as error:
+        if any(folder.name == name for folder in paths.knowledge_base_folders()):  # made by hand
+            raise ValueError(f"{error} Rename its folder in {paths.system_user_directory()}.") from None
+        raise
 
 
 def require_base(folder: Path) -> None:

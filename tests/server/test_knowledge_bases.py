@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -145,7 +146,9 @@ def test_one_bad_neighbour_says_so_and_hides_no_other(comfy_server: ComfyServer)
         answer = call(comfy_server, "GET", "knowledge_bases")
         states = {base["name"]: base["state"] for base in answer.json["knowledge_bases"]}
         assert (answer.status, states["good neighbour"]) == (200, "ok")
-        assert "use 1 to 64 letters" in states["mine (copy)"]
+        assert re.fullmatch(r".*: use 1 to 64 letters, .* Rename its folder in .*__style_rag\.", states["mine (copy)"])
+        refused = call(comfy_server, "GET", f"{quote('mine (copy)')}/styles")
+        assert (refused.status, refused.json["error"]) == (400, states["mine (copy)"])
         for name in ("damaged", "cut"):
             assert states[name].startswith(f"knowledge base '{name}' can't be used, SQLite says")
             assert states[name].endswith("it is damaged: put a copy back, or delete it and ingest again.")
