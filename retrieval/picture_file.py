@@ -7,6 +7,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -55,13 +56,13 @@ def use_picture(path: Path, use: Callable[[Image.Image], T]) -> T:
             return use(_deep(path.read_bytes(), image.info) if _has_deep_transparency(image) else image)
     except Image.DecompressionBombError:
         raise Refused(f"it has more than the {MAX_PIXELS:,} pixels allowed") from None
-    except DAMAGED:
-        repaired = _repaired(path)
-        if repaired is None:
-            raise
-        with repaired as image:
-            _require_size(image.size, MAX_PIXELS)
-            return use(image)
+    except DAMAGED as refusal:
+        with suppress(*DAMAGED):
+            if (repaired := _repaired(path)) is not None:
+                with repaired as image:
+                    _require_size(image.size, MAX_PIXELS)
+                    return use(image)
+        raise refusal
 
 
 def _register_heic() -> None:

@@ -100,7 +100,7 @@ def _decode(before_decoding: Callable[[int], None], image: Image.Image) -> Image
     if (factor := _reduction(size)) > 1:
         image.draft(image.mode, (size[0] // factor, size[1] // factor))  # JPEG alone can, by powers of two
     image.load()
-    turn = _TURNS.get(_orientation(image))
+    turn = _turn(image)
     levels, factor = grey_levels(image), _reduction(image.size)
     decoded = to_srgb(image, None) if factor == 1 and levels is None else _in_strips(image, factor, levels)
     if turn is not None:
@@ -128,10 +128,10 @@ def _in_strips(image: Image.Image, factor: int, levels: Levels | None) -> Image.
     return whole
 
 
-def _orientation(image: Image.Image) -> object:
-    """Return what EXIF says of which side is up; None where that can't be read."""
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Return how a picture is to be turned, as its EXIF says; None where that can't be read."""
     try:
-        return image.getexif().get(_ORIENTATION)
+        return _TURNS.get(image.getexif().get(_ORIENTATION))
     except DAMAGED:
         return None
 
