@@ -16,6 +16,7 @@ from .database import FILE, Database
 from .encodings import Encodings
 from .filters import labels, numbers
 from .index import SETTINGS, read_choice
+from .meanwhile import ChangedMeanwhile
 from .origin import Origin, pack_version, same_weights, to_origin
 from .records import StyleRecord
 from .snapshot import Place, Progress, is_stale, open_view, pages_after, publish
@@ -114,8 +115,10 @@ class StyleStore:
         return found if ids is None else {id: found[id] for id in ids if id in found}
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
-        """Return the stored vectors, (N, D) float32, in the order of `ids`."""
+        """Return the stored vectors, (N, D) float32, in the order of `ids`. Raises ChangedMeanwhile if one is gone."""
         rows = self._database.vectors(ids)
+        if len(rows) < len(set(ids)):
+            raise ChangedMeanwhile(self.name)
         return np.stack([rows[id] for id in ids])
 
     def add(self, records: Sequence[StyleRecord], vectors: np.ndarray, encoder: str) -> None:
