@@ -98,13 +98,11 @@ def run_prompts(server: ComfyServer, day: Day, count: int) -> None:
             server.post_json("/queue", {"delete": [waiting[-1][0]]})
         if number % FREE == 0:
             server.post_json("/free", {"unload_models": True, "free_memory": True})
-        if number % DELETE == 0:
-            delete_knowledge_base(server)
-            day.done["knowledge base deleted"] += 1
-        while len(waiting) > AHEAD:
+        deletes = number % DELETE == 0
+        while len(waiting) > (0 if deletes or number == count else AHEAD):
             settle(server, day, *waiting.pop(0))
-    for prompt in waiting:
-        settle(server, day, *prompt)
+        if deletes:
+            delete_knowledge_base(server, day, by_route=number % (2 * DELETE) == 0)
 
 
 def interrupt(server: ComfyServer, prompt_id: str) -> None:
@@ -136,9 +134,13 @@ def settle(server: ComfyServer, day: Day, prompt_id: str, ends: str) -> None:
     day.sizes.append(sizes_of(server.process.pid))
 
 
-def delete_knowledge_base(server: ComfyServer) -> None:
-    """As people do: its folder is gone. The next workflow makes it again."""
-    shutil.rmtree(server.base / "user" / "__style_rag" / DELETED, ignore_errors=True)
+def delete_knowledge_base(server: ComfyServer, day: Day, by_route: bool) -> None:
+    """By the tab's button, or as people do: its folder is gone. The next workflow makes it again."""
+    if by_route:
+        answered(day, call(server, "DELETE", DELETED).status, "delete")
+    else:
+        shutil.rmtree(server.base / "user" / "__style_rag" / DELETED)
+        day.done["folder deleted"] += 1
 
 
 def edit(server: ComfyServer, day: Day) -> None:

@@ -1,7 +1,7 @@
 """The things that retrieval hands around. Plain data."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -135,6 +135,14 @@ class StyleMatch:
             "matched_tags": list(self.matched_tags),
             "runner_up": _rounded(asdict(self.runner_up)) if self.runner_up else None,
         }
+
+
+def with_runner_up(match: StyleMatch, after: StyleMatch | None) -> StyleMatch:
+    """Return a match that says which came after it."""
+    if after is None:
+        return match
+    runner_up = RunnerUp(after.record.id, after.record.name, after.score, match.score - after.score)
+    return replace(match, runner_up=runner_up)
 
 
 @dataclass(frozen=True)

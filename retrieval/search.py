@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -13,9 +13,10 @@ from .calibration import score, standing
 from .captions import CaptionTable
 from .encoder import StyleEncoder
 from .filters import Filter, parse_filter
+from .meanwhile import ChangedMeanwhile, again
 from .pins import NONE, read_pins, require_known, with_pinned_scores
 from .postings import words_of
-from .records import NoMatch, RunnerUp, StyleMatch, StyleMatches
+from .records import NoMatch, StyleMatch, StyleMatches, with_runner_up
 from .sentences import SentenceEncoder
 from .store import StyleStore
 from .view import Seen, View
@@ -74,8 +75,12 @@ def search(
     store.require_encoder(encoder.identity)
     encoder.check_strategy(query.strategy)
     vectors = _Vectors(store, encoder, query, captions)
-    with store.reading() as view:
-        return _Search(store, view, query, vectors, wanted, origin.background).run()
+
+    def look() -> StyleMatches:
+        with store.reading() as view:
+            return _Search(store, view, query, vectors, wanted, origin.background).run()
+
+    return again(look)
 
 
 class _Vectors:
@@ -135,7 +140,7 @@ class _Search:
         order = self._diversify(reaching, fused) + below
         count = min(self._query.top_k, len(reaching))
         found = self._matches(order[: count + 1], ranks)
-        return StyleMatches(map(_with_runner_up, found[:count], [*found[1:], None]))
+        return StyleMatches(map(with_runner_up, found[:count], [*found[1:], None]))
 
     def _pinned(self) -> StyleMatches:
         pins = read_pins(self._query.pinned)
@@ -228,6 +233,8 @@ class _Search:
 
     def _matches(self, ids: Sequence[str], ranks: Ranks) -> list[StyleMatch]:
         records = self._store.records(ids)
+        if len(records) < len(set(ids)):
+            raise ChangedMeanwhile(self._store.name)
         asked = dict.fromkeys(words_of(self._query.prompt))
         found = []
         for id, vector in zip(ids, self._store.vectors(ids), strict=True):
@@ -241,10 +248,3 @@ class _Search:
 
     def _score(self, cosine: float) -> float:
         return score(cosine, self._background)
-
-
-def _with_runner_up(match: StyleMatch, after: StyleMatch | None) -> StyleMatch:
-    if after is None:
-        return match
-    runner_up = RunnerUp(after.record.id, after.record.name, after.score, match.score - after.score)
-    return replace(match, runner_up=runner_up)

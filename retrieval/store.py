@@ -17,6 +17,7 @@ from .durable import make_folder
 from .encodings import Encodings
 from .index import SETTINGS, read_choice
 from .look import Look, with_another
+from .meanwhile import ChangedMeanwhile
 from .occurrences import Occurrences, from_record
 from .origin import Origin, pack_version, same_weights, to_origin
 from .reader import DECODING
@@ -118,8 +119,10 @@ class StyleStore:
         return found if ids is None else {id: found[id] for id in ids if id in found}
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
-        """Return the stored vectors, (N, D) float32, in the order of `ids`."""
+        """Return the stored vectors, (N, D) float32, in the order of `ids`. Raises ChangedMeanwhile if one is gone."""
         rows = self._database.vectors(ids)
+        if len(rows) < len(set(ids)):
+            raise ChangedMeanwhile(self.name)
         return np.stack([rows[id] for id in ids])
 
     def add(

@@ -46,7 +46,9 @@ _BAD_PART = re.compile(r'[<>:"|?*\\\x00-\x1f]|^\.|[. ]$|^(con|prn|aux|nul|com\d|
 # What zipfile and json raise of damaged or made-up files; encrypted ones and unknown methods are RuntimeErrors, and so
 # is what is nested too deep.
 _NO_TABLE = (ValueError, TypeError, ArithmeticError, MemoryError, SyntaxError, tokenize.TokenError)  # and numpy
-_NO_PACK = (zipfile.BadZipFile, zlib.error, json.JSONDecodeError, UnicodeDecodeError, KeyError, EOFError, RuntimeError)
+_NO_PACK = (
+    zipfile.BadZipFile, zlib.error, json.JSONDecodeError, UnicodeDecodeError, LookupError, EOFError, RuntimeError,
+)  # fmt: skip
 
 Progress = Callable[[int, int], None]
 

@@ -1,4 +1,7 @@
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ from PIL import Image
 from style_pack.retrieval import fusion
 from style_pack.retrieval.calibration import score, standing
 from style_pack.retrieval.ingest import ingest
+from style_pack.retrieval.meanwhile import ChangedMeanwhile
 from style_pack.retrieval.pins import write_pins
 from style_pack.retrieval.postings import Postings, bm25, matched
 from style_pack.retrieval.records import StyleRecord
@@ -303,3 +307,36 @@ def test_diversity_chooses_among_what_reaches_min_score(filled: StyleStore, enco
     scores = [match.score for match in search(filled, encoder, StyleQuery("red", "semantic", top_k=5))]
     query = StyleQuery("red", "semantic", top_k=2, min_score=scores[1] - 1e-3, diversity=0.9)
     assert [match.record.name for match in search(filled, encoder, query)] == ["warm/red", "warm/orange"]
+
+
+class Disturbed(StyleStore):
+    """One in which another writer removes a style each time after it was found and before its vector is read."""
+
+    times = 1
+
+    def vectors(self, ids: Sequence[str]) -> np.ndarray:
+        if self.times:
+            self.times -= 1
+            StyleStore(self.folder).remove([ids[0]])
+        return super().vectors(ids)
+
+
+@pytest.mark.parametrize("options", [{}, {"min_score": 0.1}, {"diversity": 0.5}, {"avoid": "green"}])
+def test_a_style_that_is_removed_during_a_search_is_looked_past(
+    filled: StyleStore, encoder: ColourEncoder, options: dict[str, Any]
+) -> None:
+    disturbed = Disturbed(filled.folder)
+    query = StyleQuery("red", "semantic", top_k=2, **options)
+    first = search(filled, encoder, query)[0].record.name
+    assert first not in [match.record.name for match in search(disturbed, encoder, query)]
+    assert len(filled) == 4
+
+
+def test_a_search_that_is_always_disturbed_says_so(filled: StyleStore, encoder: ColourEncoder) -> None:
+    disturbed = Disturbed(filled.folder)
+    always = {"side_effect": ChangedMeanwhile("colours")}
+    with (
+        patch.object(disturbed, "vectors", **always),
+        pytest.raises(TimeoutError, match="knowledge base 'colours' is changed again and again"),
+    ):
+        search(disturbed, encoder, StyleQuery("red"))

@@ -222,6 +222,15 @@ def test_an_entry_that_lies_before_the_file_is_damaged(other: StyleStore, encode
     assert not list((other.folder / "packs").glob("**/*.*"))
 
 
+def test_an_entry_without_a_name_is_damaged(other: StyleStore, encoder: ColourEncoder, pack: Path) -> None:
+    content = pack.read_bytes()
+    at = content.rfind(b"PK\x01\x02")  # the last entry of the directory: its name ends before it begins
+    length = int.from_bytes(content[at + 28 : at + 30], "little")
+    pack.write_bytes(content[: at + 46] + b"\0" * length + content[at + 46 + length :])
+    with pytest.raises(ValueError, match=r"\.stylepack is damaged or no style pack"):
+        ingest(other, encoder, [pack], "sync")
+
+
 def test_a_pack_whose_compressed_data_are_damaged_leaves_nothing(
     other: StyleStore, encoder: ColourEncoder, pack: Path
 ) -> None:
