@@ -32,12 +32,12 @@ SAMPLERS = {
 }
 
 
-def import_comfyui(base: Path) -> Any:
-    """ComfyUI's module `nodes`, on the processor. Its arguments are set before it reads them."""
+def import_comfyui(base: Path, device: torch.device) -> Any:
+    """ComfyUI's module `nodes`. Its arguments are set before it reads them."""
     sys.path.insert(0, str(comfyui_path()))
     from comfy.cli_args import args
 
-    args.cpu = True
+    args.cpu = device.type == "cpu"
     args.base_directory = str(base)
     import utils.install_util  # noqa: F401, I001
     import server  # noqa: F401
@@ -70,15 +70,16 @@ class StockGraph:
     """The nodes, with all in front of KSampler done once, as ComfyUI's cache leaves it from the second run on."""
 
     def __init__(self, pipeline: Any, base: Path) -> None:
-        self.nodes = import_comfyui(base)
+        device = next(pipeline.denoiser.unet.parameters()).device
+        self.nodes = import_comfyui(base, device)
         import comfy.model_patcher
 
         self.unet = pipeline.denoiser.unet
         model = _stock_model(_stock_names(self.unet))
-        cpu = torch.device("cpu")
-        self.model = comfy.model_patcher.ModelPatcher(model, load_device=cpu, offload_device=cpu)
+        self.model = comfy.model_patcher.ModelPatcher(model, load_device=device, offload_device=device)
         self.scale = model.latent_format.scale_factor
-        self.controlnet = _stock_controlnet(_stock_names(pipeline.denoiser.controlnet), model.model_config)
+        control = _stock_names(pipeline.denoiser.controlnet)
+        self.controlnet = _stock_controlnet(control, model.model_config, device)
         self.vae = _stock_vae(pipeline.vae)
 
     def prepare(
@@ -156,23 +157,27 @@ def _stock_model(state: dict[str, torch.Tensor]) -> Any:
     from comfy.supported_models import SD15
 
     config = SD15(detect_unet_config(state, ""))
-    config.set_inference_dtype(torch.float32, None)
+    config.set_inference_dtype(_dtype(state), None)
     model = config.get_model(state, "", device=torch.device("meta"))
     model.diffusion_model.load_state_dict(state, assign=True)
     return model.requires_grad_(False).eval()
 
 
-def _stock_controlnet(state: dict[str, torch.Tensor], config: Any) -> Any:
+def _dtype(state: dict[str, torch.Tensor]) -> torch.dtype:
+    return next(iter(state.values())).dtype
+
+
+def _stock_controlnet(state: dict[str, torch.Tensor], config: Any, device: torch.device) -> Any:
     import comfy.cldm.cldm
     import comfy.controlnet
     import comfy.ops
 
     shape = {name: value for name, value in config.unet_config.items() if name != "out_channels"}
     shape |= {"hint_channels": 3, "device": torch.device("meta"), "operations": comfy.ops.disable_weight_init}
+    shape |= {"dtype": _dtype(state)}
     control = comfy.cldm.cldm.ControlNet(**shape)
     control.load_state_dict(state, assign=True)
-    cpu = torch.device("cpu")
-    return comfy.controlnet.ControlNet(control.requires_grad_(False).eval(), load_device=cpu)
+    return comfy.controlnet.ControlNet(control.requires_grad_(False).eval(), load_device=device)
 
 
 def _stock_vae(vae: Any) -> Any:
@@ -183,7 +188,7 @@ def _stock_vae(vae: Any) -> Any:
     shape |= {"double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3}
     shape |= {"attn_resolutions": [], "dropout": 0.0}
     state = layouts.original_vae(dict(vae.state_dict()))
-    return comfy.sd.VAE(sd=state, config={"params": {"ddconfig": shape, "embed_dim": 4}}, dtype=torch.float32)
+    return comfy.sd.VAE(sd=state, config={"params": {"ddconfig": shape, "embed_dim": 4}}, dtype=_dtype(state))
 
 
 def _block(name: str) -> tuple[str, int]:

@@ -65,7 +65,11 @@ def denoise(
     conditioning: Conditioning,
     on_step: StepCallback,
 ) -> torch.Tensor:
-    """Return latents (N, 4, H/8, W/8), on the denoiser's device. The scheduler's timesteps must be set: one a step."""
+    """Return latents (N, 4, H/8, W/8) float32, on the denoiser's device.
+
+    The scheduler's timesteps must be set: one a step. Whatever the weights are, the noise, guidance and the scheduler's
+    arithmetic are in float32: in fp16 or bf16 each step would round the latents anew.
+    """
     weight = next(denoiser.unet.parameters())
     count = settings.num_images
     shared = SharedStyle(conditioning.regions, settings.height // 8, settings.width // 8)
@@ -75,7 +79,7 @@ def denoise(
     }
     generators = [torch.Generator().manual_seed((settings.seed + n) % 2**64) for n in range(count)]
     shape = (count, denoiser.unet.config.in_channels, settings.height // 8, settings.width // 8)
-    latents = randn_tensor(shape, generator=generators, device=weight.device, dtype=weight.dtype)
+    latents = randn_tensor(shape, generator=generators, device=weight.device, dtype=torch.float32)
     latents = latents * scheduler.init_noise_sigma
     accepted = signature(scheduler.step).parameters
     noise = {"generator": generators} if "generator" in accepted else {}
@@ -90,7 +94,8 @@ def denoise(
             set_style(denoiser.unet, settings.style_mode, step.style)
             halves.guided = step.guided
             entering = scheduler.scale_model_input(torch.cat([latents] * 2) if step.guided else latents, time)
-            predicted = _predict(denoiser, deep, entering, time, batches[step.guided], step)
+            told = entering.to(weight.dtype), time.to(weight.device, _known(time.dtype))
+            predicted = _predict(denoiser, deep, *told, batches[step.guided], step).float()
             if step.guided:
                 without, with_text = predicted.chunk(2)
                 predicted = without + settings.guidance_scale * (with_text - without)
@@ -105,13 +110,17 @@ def _clean(entering: torch.Tensor, predicted: torch.Tensor, sigma: float, schedu
     What enters them is of unit variance with every scheduler, sqrt(a) clean + sqrt(1 - a) noise with a = 1 / (1 +
     sigma^2), and they predict the noise, the picture, or the velocity (Salimans and Ho 2022, arXiv 2202.00512).
     """
-    entering, predicted = entering.float(), predicted.float()
     kind, share = scheduler.config.prediction_type, 1 / (1 + sigma**2)
     if kind == "sample":
         return predicted
     if kind == "v_prediction":
         return share**0.5 * entering - (1 - share) ** 0.5 * predicted
     return (entering - (1 - share) ** 0.5 * predicted) / max(share, 1e-6) ** 0.5
+
+
+def _known(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype that a timestep is told in: no float64, which Metal and many of Intel's cards do not have."""
+    return torch.float32 if dtype.is_floating_point else dtype
 
 
 def _predict(

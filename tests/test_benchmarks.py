@@ -83,3 +83,35 @@ def test_seconds_on_a_busy_machine() -> None:
         assert line["threads"] == ways[line["way"]] or ways[line["way"]] is None
         assert line["alone"] > 0 and line["beside_others"] > 0
         assert line["of_alone"] == pytest.approx(line["beside_others"] / line["alone"], rel=0.05)
+
+
+def test_what_is_measured_on_a_card() -> None:
+    small = ("--size", "small", "--device", "cpu", "--sides", "64,128", "--steps", 4, "--rounds", 1)
+    lines = run("gpu.py", *small)
+    parts: dict[str, list[Json]] = {}
+    for line in lines:
+        assert "skipped" not in line
+        parts.setdefault(line["part"], []).append(line)
+    assert list(parts) == ["machine", "weights", "seconds", "memory", "parity", "interrupt", "ladder", "stock graph"]
+    sides = ["diffusers", "exact", "balanced", "turbo, 8 steps", "turbo, 4 steps"]
+    assert [line["what"] for line in parts["seconds"][:-1]] == sides
+    assert all(line["from_diffusers_largest"] <= 1e-3 for line in parts["parity"][:-1])
+    assert [(line["what"], line["side"]) for line in parts["memory"][:-1]] == [
+        (what, side) for side in (64, 128) for what in ("exact", "diffusers")
+    ]
+    *shortages, _ = parts["ladder"]
+    assert len(shortages) == 3
+    for line in shortages:
+        assert line["measures"] == ["device freed", "sliced attention"]
+        assert line["from_whole_largest"] <= 1e-4
+        assert line["afterwards_largest"] == 0
+    stopped, _ = parts["interrupt"]
+    assert len(stopped["seconds"]) == stopped["ended"] > 0
+    assert parts["stock graph"][0]["seconds"] > 0
+
+
+def test_a_used_up_budget_is_told_of_and_no_comfyui_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    lines = run("gpu.py", "--size", "small", "--device", "cpu", "--sides", "64", "--steps", 2, "--budget", 0)
+    skipped = [line["part"] for line in lines if "skipped" in line]
+    assert skipped == ["seconds", "memory", "parity", "interrupt", "ladder", "stock graph"]
