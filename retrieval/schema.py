@@ -35,7 +35,7 @@ INSERT OR IGNORE INTO files (path, id, source, stamp, name, caption, tags, licen
 UPDATE files SET stamp = '[0, 0, 0]', name = '', caption = '', tags = '[]', licence = ''
     WHERE seq NOT IN (SELECT min(seq) FROM files GROUP BY id);
 """  # a record's words were those of its first file alone: the others are read again at the next run
-_STEPS = (_FIRST, _SECOND)  # `tables` in meta counts those that were taken; user_version has another use: leftovers
+_STEPS = (_FIRST, _SECOND)  # `PRAGMA user_version` counts those that were taken
 
 
 def bring_up_to_date(db: sqlite3.Connection) -> None:
@@ -47,7 +47,7 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
         for number, step in enumerate(_STEPS[_version(db) :], _version(db) + 1):
             for statement in step.split(";\n"):
                 db.execute(statement)
-            db.execute("INSERT OR REPLACE INTO meta VALUES ('tables', ?)", (str(number),))
+            db.execute(f"PRAGMA user_version = {number}")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -56,10 +56,7 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
 
 
 def _version(db: sqlite3.Connection) -> int:
-    if not db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0]:
-        return 0
-    row = db.execute("SELECT value FROM meta WHERE name = 'tables'").fetchone()
-    found = int(row[0]) if row else 0
+    found = db.execute("PRAGMA user_version").fetchone()[0]
     if found > len(_STEPS):
         raise ValueError(
             f"the knowledge base has tables of version {found}, made by a later version of the pack, and this one "

@@ -267,15 +267,14 @@ def as_before(file: Path) -> None:
         database.execute(f"DROP TABLE {table}")
     for column in ("other_names", "other_captions"):
         database.execute(f"ALTER TABLE styles DROP COLUMN {column}")
-    database.execute("DELETE FROM meta WHERE name IN ('tables', 'paths')")
+    database.execute("PRAGMA user_version = 0")
     database.commit()
     database.close()
 
 
 def test_tables_of_a_later_version_are_refused(store: StyleStore) -> None:
     database = sqlite3.connect(store.folder / FILE)
-    database.execute("INSERT OR REPLACE INTO meta VALUES ('tables', '99')")
-    database.commit()
+    database.execute("PRAGMA user_version = 99")
     database.close()
     with pytest.raises(ValueError, match="tables of version 99, made by a later version of the pack"):
         StyleStore(store.folder)
