@@ -9,13 +9,15 @@ import uuid
 import zipfile
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from .database import FILE
+from .durable import sync_folders, sync_tree, write_durably
 from .origin import check_name
 from .reader import to_unicode
 from .snapshot import FOLDER
 from .store import LOCK, StyleStore
-from .upkeep import DERIVED, alone, calm, drafted, kept_files, sync_all, sync_entry
+from .upkeep import DERIVED, alone, calm, drafted, kept_files
 
 _MARK = b"style-rag backup 1"
 _CHUNK = 1 << 20
@@ -25,10 +27,10 @@ def back_up(folder: Path, file: Path) -> int:
     """Write a knowledge base to one file while others search it, and return the number of its pictures."""
     if not file.parent.is_dir():
         raise FileNotFoundError(f"folder {file.parent} does not exist: make it, or name another file.")
-    fresh = file.with_name(f".{uuid.uuid4().hex}.part")
     database = file.with_name(f".{uuid.uuid4().hex}.sqlite")
-    try:
-        with calm(StyleStore(folder)) as store, zipfile.ZipFile(fresh, "w") as archive:
+
+    def write(stream: IO[bytes]) -> None:
+        with zipfile.ZipFile(stream, "w") as archive:
             archive.comment = _MARK
             store.copy_to(database)
             _put(archive, database, FILE)
@@ -37,14 +39,13 @@ def back_up(folder: Path, file: Path) -> int:
                 if to_unicode(name) == name:
                     with suppress(FileNotFoundError):
                         _put(archive, path, name)
-            total = len(store)
-        sync_entry(fresh)
-        os.replace(fresh, file)
-        sync_entry(file.parent)
+
+    try:
+        with calm(StyleStore(folder)) as store:
+            write_durably(file, write)
+            return len(store)
     finally:
-        for left in (fresh, database):
-            left.unlink(missing_ok=True)
-    return total
+        database.unlink(missing_ok=True)
 
 
 def restore(file: Path, root: Path, name: str, wait: float) -> int:
@@ -65,7 +66,7 @@ def restore(file: Path, root: Path, name: str, wait: float) -> int:
             with alone(folder, wait):
                 total = _checked(draft, file, _last_snapshot(folder))
                 _put_in_place(draft, folder)
-    sync_entry(root)
+    sync_folders([root])
     return total
 
 
@@ -74,14 +75,14 @@ def _put_in_place(draft: Path, folder: Path) -> None:
     for path in kept:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         os.replace(draft / path, folder / path)
-    sync_all(folder)
+    sync_tree(folder)
     if (folder / FILE).exists():
         with suppress(OSError, ValueError):  # takes in what SQLite left beside it; a damaged one can't
             StyleStore(folder).close()
     for beside in (f"{FILE}-wal", f"{FILE}-shm"):  # else SQLite would add the old one's changes to the new one
         (folder / beside).unlink(missing_ok=True)
     os.replace(draft / FILE, folder / FILE)
-    sync_entry(folder)
+    sync_folders([folder])
     for path in list(kept_files(folder)):
         if path.relative_to(folder) not in kept:
             path.unlink(missing_ok=True)
@@ -98,7 +99,7 @@ def _checked(draft: Path, file: Path, last_snapshot: int) -> int:
     except OSError as error:
         raise ValueError(f"backup {file} is damaged: restore another one ({error})") from error
     (draft / LOCK).unlink(missing_ok=True)
-    sync_all(draft)
+    sync_tree(draft)
     return total
 
 

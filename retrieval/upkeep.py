@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .database import FILE
+from .durable import sync_folders, sync_tree
 from .origin import check_name
 from .snapshot import FOLDER
 from .store import LOCK, StyleStore
@@ -44,6 +44,7 @@ def delete(root: Path, name: str, wait: float) -> None:
         _leave_shared_engine(folder)
     aside = root / f"{_GONE}{uuid.uuid4().hex}"
     folder.rename(aside)  # from one moment to the next
+    sync_folders([root])
     for left in root.glob(f"{_GONE}*"):  # Windows keeps what a reader has open; the next deletion takes it
         shutil.rmtree(left, ignore_errors=True)
 
@@ -54,6 +55,7 @@ def rename(root: Path, name: str, to: str, wait: float) -> None:
     with alone(folder, wait), suppress(OSError, ValueError):  # a damaged one, too, can be renamed
         StyleStore(folder).close()  # in which older ones learn to find their pictures in another folder
     folder.rename(target)
+    sync_folders([root])
 
 
 def copy(root: Path, name: str, to: str) -> None:
@@ -68,9 +70,9 @@ def copy(root: Path, name: str, to: str) -> None:
                 with suppress(FileNotFoundError):  # which was removed meanwhile
                     shutil.copy2(path, to_path)
         StyleStore(draft).publish_anew(0)
-        sync_all(draft)
+        sync_tree(draft)
         draft.rename(target)
-    sync_entry(root)
+    sync_folders([root])
 
 
 def kept_files(folder: Path) -> Iterator[Path]:
@@ -127,21 +129,3 @@ def drafted(root: Path) -> Iterator[Path]:
         yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def sync_all(folder: Path) -> None:
-    """Have everything in a folder on the disk."""
-    for path in folder.rglob("*"):
-        sync_entry(path)
-    sync_entry(folder)
-
-
-def sync_entry(path: Path) -> None:
-    """Have a file, or a folder's list of names, on the disk; Windows does the latter itself."""
-    if os.name == "nt" and path.is_dir():
-        return
-    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -174,7 +174,7 @@ def test_paths_of_own_pictures_move_with_the_folder(store: StyleStore) -> None:
     moved = store.folder.rename(store.folder.with_name("moved"))
     found = StyleStore(moved)
     assert found.records()[record(1).id] == own(moved, 1)
-    assert set(found.files()) == set(own(moved, 1).files)
+    assert set(found.said.all()) == set(own(moved, 1).files)
     draft = found.draft("made@1")
     draft.add([own(moved, 2)], vector_of(2)[None], "made@1")
     found.replace_with(draft)
