@@ -95,11 +95,10 @@ def _shallow(image: Image.Image, levels: Levels) -> Image.Image:
 def _converted(image: Image.Image, profile: object) -> Image.Image:
     """image: RGB, L, CMYK or LAB."""
     transform = _transform(profile, image.mode) if isinstance(profile, bytes) and profile else None
-    if transform is not None:
-        image = ImageCms.applyTransform(image, transform) or image
-    image = image if image.mode == "RGB" else image.convert("RGB")
-    image.info = {}  # whose profile would else be written into what is saved of it
-    return image
+    result = image.convert("RGB") if transform is None else ImageCms.applyTransform(image, transform)
+    assert result is not None
+    result.info = {}  # whose profile would else be written into what is saved of it
+    return result
 
 
 @lru_cache(maxsize=8)
@@ -109,11 +108,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         if profile[16:20] != _SPACES[mode]:
             return None
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        black_point = ImageCms.Flags.BLACKPOINTCOMPENSATION
-        perceptual = ImageCms.Intent.PERCEPTUAL
-        transform = ImageCms.buildTransform(
-            source, ImageCms.createProfile("sRGB"), mode, "RGB", perceptual, flags=black_point
-        )
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
         probe = ImageCms.applyTransform(_probe(mode), transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):  # the last of a Pillow without lcms
         return None
@@ -121,12 +116,9 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     seen = np.asarray(probe, dtype=np.int16)[0]
     if seen[0].min() - seen[1].max() < _CONTRAST:
         return None
-    if (
-        mode in ("RGB", "L")
-        and np.abs(seen - np.asarray(_probe(mode).convert("RGB"), dtype=np.int16)[0]).max() <= _SAME
-    ):
-        return None
-    return transform
+    as_srgb = np.asarray(_probe(mode).convert("RGB"), dtype=np.int16)[0]
+    is_srgb = mode in ("RGB", "L") and np.abs(seen - as_srgb).max() <= _SAME
+    return None if is_srgb else transform
 
 
 def _probe(mode: str) -> Image.Image:
