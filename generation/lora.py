@@ -124,7 +124,7 @@ def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterato
 def merged_bytes(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> int:
     """Return what `merged` takes beside the weights that it lays aside."""
     names = {name for lora in loras if lora.strength for name in lora.changes[part]}
-    layers = [module.get_submodule(name) for name in names]
+    layers: list[Any] = [module.get_submodule(name) for name in names]
     return sum(layer.weight.nbytes for layer in layers if not isinstance(layer, KeptLayer))
 
 
