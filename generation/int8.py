@@ -58,6 +58,13 @@ class HalfLayer(KeptLayer):
     def made(self) -> torch.Tensor:
         return self.kept.to(self.computed)
 
+    def _apply(self, *given: Any, **named: Any) -> Any:
+        """Move, and stay narrow: diffusers brings all of a UNet to one dtype when it loads an IP-Adapter."""
+        narrow = self.kept.dtype
+        super()._apply(*given, **named)  # pyright: ignore[reportAttributeAccessIssue]
+        self.kept.data = self.kept.data.to(narrow)
+        return self
+
 
 class Int8Linear(Int8Layer, torch.nn.Linear):  # pyright: ignore[reportIncompatibleVariableOverride]
     """A Linear made by `to_int8`."""

@@ -124,8 +124,8 @@ def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterato
 def merged_bytes(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> int:
     """Return what `merged` takes beside the weights that it lays aside."""
     names = {name for lora in loras if lora.strength for name in lora.changes[part]}
-    kept = {name for name in names if isinstance(module.get_submodule(name), KeptLayer)}
-    return sum(module.get_parameter(f"{name}.weight").nbytes for name in names - kept)
+    layers: list[Any] = [module.get_submodule(name) for name in names]
+    return sum(layer.weight.nbytes for layer in layers if not isinstance(layer, KeptLayer))
 
 
 def _layers(module: torch.nn.Module) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Weights in int8: how near they are, what they take, and LoRAs on them."""
+"""Weights in int8, or in half of what is computed in: how near they are, what they take, and LoRAs on them."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from plain_diffusers import SETTINGS, edges, reference
-from style_pack.generation.int8 import Int8Layer, kept_in, quantise, to_int8
-from style_pack.generation.lora import add_lora, merged
+from style_pack.generation.int8 import Int8Layer, KeptLayer, keep_in, kept_in, quantise, to_int8
+from style_pack.generation.lora import add_lora, merged, merged_bytes
 from style_pack.generation.pipeline import StylePipeline
 from style_pack.generation.sampler import generate
 from test_lora import write_lora
@@ -98,3 +98,40 @@ def test_a_lora_finer_than_a_step_counts_and_leaves_no_trace(rounded: StylePipel
     after = rounded.denoiser.state_dict()
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
     assert torch.equal(latents(rounded), plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_kept_in_half_compute_in_float32_what_rounded_ones_do(
+    pipeline: StylePipeline, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    """As ComfyUI does on cards that are bad at fp16."""
+    half, expected = (replace(pipeline, denoiser=deepcopy(pipeline.denoiser)) for _ in range(2))
+    keep_in(half.denoiser, dtype)
+    kept = {name: layer for name, layer in half.denoiser.named_modules() if isinstance(layer, KeptLayer)}
+    for name in kept:
+        layer: Any = expected.denoiser.get_submodule(name)
+        layer.weight.data = layer.weight.data.to(dtype).float()
+    assert {layer.kept.dtype for layer in kept.values()} == {kept_in(half.denoiser)} == {dtype}
+    assert (
+        {layer.weight.dtype for layer in kept.values()} == {next(half.denoiser.parameters()).dtype} == {torch.float32}
+    )
+    sizes = [sum(value.nbytes for value in each.denoiser.state_dict().values()) for each in (half, expected)]
+    assert sizes[0] < 0.61 * sizes[1]
+    plain = latents(half)
+    assert (plain - latents(expected)).abs().max() <= 1e-4
+    file = write_lora(tmp_path, pipeline, "kohya")
+    changed = add_lora(half, file, 0.5)
+    assert (latents(changed) - latents(add_lora(expected, file, 0.5))).abs().max() <= 1e-4
+    assert torch.equal(latents(half), plain)
+
+
+def test_a_lora_takes_a_copy_of_what_it_changes_and_none_of_what_is_made_anew(
+    pipeline: StylePipeline, rounded: StylePipeline, tmp_path: Path
+) -> None:
+    file = write_lora(tmp_path, pipeline, "kohya")
+    changed, quantised = (add_lora(each, file, 1.0) for each in (pipeline, rounded))
+    names = changed.loras[0].changes["unet"]
+    copied = sum(pipeline.denoiser.unet.get_submodule(name).weight.nbytes for name in names)
+    assert merged_bytes(pipeline.denoiser.unet, "unet", changed.loras) == copied > 0
+    assert merged_bytes(rounded.denoiser.unet, "unet", quantised.loras) < copied
+    assert merged_bytes(pipeline.denoiser.unet, "unet", add_lora(pipeline, file, 0.0).loras) == 0

@@ -116,3 +116,22 @@ def test_auto_follows_what_comfyui_was_started_with(
     assert memory.choose_dtype("auto") == memory.choose_dtype("int8") == computed
     assert memory.kept_dtypes("auto") == (kept, kept)
     assert memory.choose_dtype("fp32") == FP32
+
+
+def test_a_pipeline_is_kept_in_what_comfyui_stores_and_computes_in_what_it_computes_in(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--fp16-unet on a processor, where ComfyUI widens every layer as it does on a GTX 1650."""
+    mm: Any = importlib.import_module("comfy.model_management")
+    kept_in = importlib.import_module(module(comfy_nodes, "pipeline").PipelineFiles.__module__[:-5] + "int8").kept_in
+    monkeypatch.setattr(mm.args, "fp16_unet", True)
+    bundled = ("bundled/sd-tiny", "bundled/controlnet-canny-tiny", "bundled/ip-adapter-tiny")
+    pipeline = comfy_nodes["LoadStylePipeline"].execute(*bundled, "auto").args[0]
+    assert [kept_in(unit) for unit in pipeline.denoiser.units] == [FP16] * 3
+    assert kept_in(pipeline.image_encoder) == FP16
+    parts = (pipeline.denoiser, pipeline.vae, pipeline.text_encoder, pipeline.image_encoder)
+    assert [next(part.parameters()).dtype for part in parts] == [FP32] * 4
+    sampler = module(comfy_nodes, "sampler")
+    settings = sampler.GenerationSettings("a castle", "", 1, 2, 2.0, "ddim", 64, 64)
+    described = sampler._describe(pipeline, settings, None)
+    assert (described["dtype"], described["weights"]) == ("float32", "float16")

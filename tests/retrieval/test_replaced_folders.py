@@ -190,12 +190,12 @@ def test_whole_paths_of_an_earlier_version_are_found_after_a_move(store: StyleSt
             store._database._db.execute("UPDATE styles SET files = ?", (json.dumps({whole: [1, 1, 0]}),))
             store._database._db.execute("DELETE FROM meta WHERE name = 'paths'")
         here = store.folder / "pictures" / "1.png"
-        assert list(StyleStore(store.folder).files()) == [whole]  # nothing of it lies here
+        assert list(StyleStore(store.folder).said.all()) == [whole]  # nothing of it lies here
         here.parent.mkdir(exist_ok=True)
         here.touch()
         with store._database.transaction():
             store._database._db.execute("DELETE FROM meta WHERE name = 'paths'")
-        assert list(StyleStore(store.folder).files()) == [str(here)]
+        assert list(StyleStore(store.folder).said.all()) == [str(here)]
         here.unlink()
 
 
