@@ -186,7 +186,7 @@ TARGETS: dict[str, Target] = {
         cost=2,
     ),
     "style pack's names": Target(
-        lambda data, folder: import_pack(pack_of(data.decode("utf-8", "replace") or "x"), folder),
+        lambda data, folder: import_pack(pack_of(data.decode("utf-8", "replace").replace("\0", "") or "x"), folder),
         lambda: [b"pictures/warm/red.png"],
         form="text",
         cost=2,
