@@ -99,8 +99,9 @@ def let_go(folder: Path) -> None:
     """Close what is open of a knowledge base; the next look opens it again."""
     with _opening:
         stores = [_stores.pop((folder, for_search), None) for for_search in (False, True)]
-    for store in filter(None, stores):
-        store.close()
+    for store in stores:
+        if store is not None:
+            store.close()
 
 
 def open_encoder(name: str) -> StyleEncoder:

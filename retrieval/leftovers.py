@@ -53,7 +53,7 @@ def is_foreign(path: Path) -> bool:
     for look in range(_TRIES):
         if look:
             time.sleep(_PAUSE)
-        with suppress(FileNotFoundError, sqlite3.Error):  # what is damaged says so when it is opened
+        with suppress(FileNotFoundError, sqlite3.Error, struct.error):  # what is damaged says so when it is opened
             if log_of(path).stat().st_size > _HEADER and _looks_foreign(path):
                 continue
         return False

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
 import folder_paths
@@ -94,9 +95,17 @@ def widgets(data: bytes, folder: Path) -> None:
         assert refused is True or (isinstance(refused, str) and refused)
 
 
+def decoded(data: bytes) -> Any:
+    """What ComfyUI has made of a body; one that is nested too deep never comes so far."""
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise json.JSONDecodeError("nested too deep", "", 0) from error
+
+
 def post_prompt(data: bytes, folder: Path) -> None:
     """Anything that a client posts as a prompt; ComfyUI has looked at none of it yet but that it is an object."""
-    request = json.loads(data)
+    request = decoded(data)
     if isinstance(request, dict):
         assert registered().on_prompt(request)["prompt"] == request.get("prompt")
 
@@ -105,7 +114,7 @@ def save_workflow(data: bytes, folder: Path) -> None:
     """Anything that a client posts as its workflow, at the end of a run of a prompt that ComfyUI has checked."""
     prompt = json.loads((WORKFLOWS / "api" / "quickstart.json").read_text())
     sampler = next(id for id, node in prompt.items() if node["class_type"] == "ControlNetIPAdapterSampler")
-    pnginfo = {"workflow": json.loads(data)}
+    pnginfo = {"workflow": decoded(data)}
     hidden = SimpleNamespace(prompt=prompt, extra_pnginfo=pnginfo, unique_id=sampler)
     node = type("Sampler", (ControlNetIPAdapterSampler,), {"hidden": hidden})
     provenance.write(node, None, [fuzz_pictures.drawn("RGB")], {"settings": {}})

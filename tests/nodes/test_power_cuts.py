@@ -89,7 +89,6 @@ def check(folder: Path, said: Said) -> None:
     with store.reading() as view:
         assert set(view.ids(view.passing())) == set(store.ids())
         view.close()  # before other files lie at the same place
-    store._database.close()
 
 
 def check_styles(store: StyleStore, said: Said) -> None:
