@@ -119,7 +119,7 @@ class Writer:
     def export(self) -> None:
         from style_pack.retrieval.stylepack import export_pack
 
-        if self._store.ids(1) and all(Path(file).is_file() for file in self._store.files()):  # none awaits a sync
+        if self._store.ids(1) and all(file.is_file() for file in self._files()):  # none awaits a sync
             export_pack(self._store, self._folder / "all.stylepack")
 
     def bring(self) -> None:
@@ -158,7 +158,7 @@ class Writer:
         """Bring it up to date with its folders, in which some files are gone and some are new."""
         from style_pack.retrieval.ingest import ingest
 
-        files = [Path(path) for path in self._store.files()]
+        files = self._files()
         outside = [file for file in files if not file.is_relative_to(self._store.folder)]
         for file in self._chance.sample(outside, min(4, len(outside))):
             file.unlink(missing_ok=True)
@@ -167,6 +167,9 @@ class Writer:
         say(*(f"- {id}" for id in gone))
         folders = [folder for folder in {file.parent for file in outside} if any(folder.iterdir())]
         ingest(self._store, Encoder(), [*sorted(folders), self._paint()], "sync")
+
+    def _files(self) -> list[Path]:
+        return [Path(file) for record in self._store.records().values() for file in record.files]
 
     def _paint(self) -> Path:
         """A folder of new pictures."""
