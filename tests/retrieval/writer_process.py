@@ -120,7 +120,7 @@ class Writer:
     def export(self) -> None:
         from style_pack.retrieval.stylepack import export_pack
 
-        if self._store.ids(1) and all(Path(file).is_file() for file in self._store.said.all()):  # none awaits a sync
+        if self._store.ids(1) and all(file.is_file() for file in self._files()):  # none awaits a sync
             export_pack(self._store, self._folder / "all.stylepack")
 
     def bring(self) -> None:
@@ -156,18 +156,21 @@ class Writer:
             ingest.ingest(self._store, Encoder(), [], "add")
 
     def sync(self) -> None:
-        """Bring it up to date with its folders, in which some files are gone and some are new."""
+        """Bring it up to date with its folders, in which half of the files are gone."""
         from style_pack.retrieval.ingest import ingest
 
-        files = [Path(path) for path in self._store.said.all()]
+        files = self._files()
         outside = [file for file in files if not file.is_relative_to(self._store.folder)]
-        for file in self._chance.sample(outside, min(4, len(outside))):
+        for file in self._chance.sample(outside, len(outside) // 2):
             file.unlink(missing_ok=True)
         records = self._store.records()
         gone = [id for id, record in records.items() if not any(Path(file).is_file() for file in record.files)]
         say(*(f"- {id}" for id in gone))
         folders = [folder for folder in {file.parent for file in outside} if any(folder.iterdir())]
-        ingest(self._store, Encoder(), [*sorted(folders), self._paint()], "sync")
+        ingest(self._store, Encoder(), sorted(folders) or [self._paint()], "sync")
+
+    def _files(self) -> list[Path]:
+        return [Path(file) for record in self._store.records().values() for file in record.files]
 
     def _paint(self) -> Path:
         """A folder of new pictures."""
