@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from comfy_api.latest import io
 from PIL import Image
@@ -110,14 +110,16 @@ def _remember(signature: str, painting: _Painting) -> None:
 
 def _with_pnginfo(request: Json) -> Json:
     """Give a prompt an `extra_pnginfo`, which its client need not send. ComfyUI has not checked it yet."""
-    prompt = request.get("prompt")
-    if not isinstance(prompt, dict) or not (samplers := _samplers(prompt)):
+    prompt, extra = request.get("prompt"), request.setdefault("extra_data", {})
+    if not _is_prompt(prompt) or not isinstance(extra, dict) or not (samplers := _samplers(prompt)):
         return request
-    extra = request.setdefault("extra_data", {})
+    posted = extra.get("extra_pnginfo") or {}
+    if not isinstance(posted, dict):
+        return request
     signatures: dict[str, str] = {}
     for id in samplers:
         _sign(prompt, id, signatures)
-    pnginfo = _PngInfo(extra.get("extra_pnginfo") or {}, signatures)
+    pnginfo = _PngInfo(posted, signatures)
     for id in samplers:
         if painting := _painted.get(signatures[id]):
             _note(pnginfo, prompt, id, _searches(prompt, id, painting), painting)
@@ -125,8 +127,14 @@ def _with_pnginfo(request: Json) -> Json:
     return request
 
 
+def _is_prompt(prompt: Any) -> TypeGuard[Json]:
+    """Tell whether a prompt has a prompt's form; what has not, ComfyUI refuses."""
+    nodes = prompt.values() if isinstance(prompt, dict) else [None]
+    return all(isinstance(node, dict) and isinstance(node.get("inputs", {}), dict) for node in nodes)
+
+
 def _samplers(prompt: Json) -> list[str]:
-    return [id for id, node in prompt.items() if isinstance(node, dict) and node.get("class_type") == _SAMPLER]
+    return [id for id, node in prompt.items() if node.get("class_type") == _SAMPLER]
 
 
 def _sign(prompt: Json, id: str, signatures: dict[str, str]) -> str:

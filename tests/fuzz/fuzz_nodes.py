@@ -107,7 +107,7 @@ def post_prompt(data: bytes, folder: Path) -> None:
     """Anything that a client posts as a prompt; ComfyUI has looked at none of it yet but that it is an object."""
     request = decoded(data)
     if isinstance(request, dict):
-        assert registered().on_prompt(request)["prompt"] == request.get("prompt")
+        assert registered().on_prompt(request).get("prompt") == request.get("prompt")
 
 
 def save_workflow(data: bytes, folder: Path) -> None:
