@@ -173,6 +173,8 @@ class ComfyPage:
         """The pictures that the editor draws on nodes, once all are loaded: node id to their widths and heights."""
         shown = "app.graph.nodes.filter(node => app.nodeOutputs[node.id]?.images)"
         is_loaded = "node => node.imgs?.length && node.imgs.every(image => image.complete && image.naturalWidth)"
-        self.page.wait_for_function(f"{shown}.every({is_loaded})", timeout=READY_MS)
         sizes = "node => [node.id, node.imgs.map(image => [image.naturalWidth, image.naturalHeight])]"
-        return self.page.evaluate(f"Object.fromEntries({shown}.map({sizes}))")
+        # One look for both: the editor takes a node's pictures away while it loads others.
+        read = f"nodes.every({is_loaded}) && Object.fromEntries(nodes.map({sizes}))"
+        look = f"() => {{ const nodes = {shown}; return {read}; }}"
+        return self.page.wait_for_function(look, timeout=READY_MS).json_value()

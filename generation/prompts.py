@@ -149,5 +149,6 @@ def _split_embeddings(words: str, weight: float, name: str) -> Iterator[Segment]
 def _tokens(segment: Segment, tokenizer: Any, load: Callable[[str], torch.Tensor]) -> list[Token]:
     if segment.is_embedding:
         return [Token(tokenizer.eos_token_id, segment.weight, vector) for vector in load(segment.text)]
-    numbers = tokenizer(segment.text, add_special_tokens=False, verbose=False).input_ids
+    text = segment.text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text to a tokenizer
+    numbers = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
     return [Token(number, segment.weight) for number in numbers]

@@ -121,7 +121,7 @@ class _Update:
             files = without_dismissed(store, files)
         if not files:
             _require_pictures(report, 0)
-        run = SyncRun(self._target(), encoder, report, self.on_progress, known, readings)
+        run = SyncRun(self._target(), encoder, report, self.on_progress, known, readings, self._shown)
         if self.update == "rebuild":
             run.run([*files, *self._others(files, let_go)], lambda shown: True)
             self._keep_unread(run.store)

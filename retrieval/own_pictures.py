@@ -22,7 +22,7 @@ from PIL import Image
 
 from .durable import Writes, make_folder
 from .fetch import check_url, fetch, named_source
-from .reader import content_id, open_picture, read_description
+from .reader import TAGLESS_MARKER, content_id, open_picture, read_description
 from .records import IngestReport, Occurrence, SourceFile
 from .store import StyleStore
 
@@ -86,7 +86,7 @@ def no_longer_named(store: StyleStore, files: Iterable[SourceFile], fetched: Col
     return {file for file in here if (path := Path(file)).parent.parent == own and path not in fetched}
 
 
-def set_aside(store: StyleStore, files: Iterable[str]) -> None:
+def set_aside(store: StyleStore, files: Collection[str]) -> None:
     """Move files of the knowledge base, with the words beside them, to where `bring_back` finds them.
 
     What was set aside before is removed: only the last run can be undone.
@@ -94,13 +94,25 @@ def set_aside(store: StyleStore, files: Iterable[str]) -> None:
     shutil.rmtree(store.folder / _DROPPED, ignore_errors=True)
     for file in files:
         _move(Path(file), store.folder / _DROPPED / Path(file).relative_to(store.folder))
+    for folder in {Path(file).parent for file in files}:
+        _remove_empty(folder, store.folder)
 
 
 def bring_back(store: StyleStore, file: str) -> None:
     """Move a file that was set aside to where it was; nothing where it was not, or is there anew."""
     path = Path(file)
     if path.is_relative_to(store.folder) and not path.exists():
-        _move(store.folder / _DROPPED / path.relative_to(store.folder), path)
+        aside = store.folder / _DROPPED
+        _move(aside / path.relative_to(store.folder), path)
+        for folder in path.relative_to(store.folder).parents:
+            _move(aside / folder / TAGLESS_MARKER, store.folder / folder / TAGLESS_MARKER)
+
+
+def _remove_empty(folder: Path, home: Path) -> None:
+    """Remove a folder with nothing in it, and those that it lies in, up to the knowledge base's own."""
+    while folder.parent != home and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
 
 
 def _move(path: Path, target: Path) -> None:

@@ -46,7 +46,7 @@ class SyncRun:
     """New pictures wait in `_batch` until there are enough to embed together, new descriptions in `_described`.
 
     known: id -> vector of pictures that need not be embedded. embedded: ids of what is stored anew, in order.
-    readings: where what is in the files comes from.
+    readings: where what is in the files comes from. told: what files said before a knowledge base was made anew.
     """
 
     def __init__(
@@ -57,11 +57,13 @@ class SyncRun:
         on_progress: Progress,
         known: Mapping[str, np.ndarray],
         readings: Readings = read_here,
+        told: Mapping[str, Occurrence] | None = None,
     ) -> None:
         self.embedded: list[str] = []
         self.dropped: list[str] = []  # files
         self.agreed = True
         self._readings = readings
+        self._told = told or {}
         self._known = known
         self.store = store
         self._encoder = encoder
@@ -118,7 +120,8 @@ class SyncRun:
         said = (file.name, reading.caption, reading.tags, reading.licence)
         if reading.unread:
             self._report.failed.append({"file": file.path, "reason": reading.unread})
-            said = (before.name, before.caption, before.tags, before.licence) if before and before.id == id else said
+            told = before or self._told.get(file.path)
+            said = (told.name, told.caption, told.tags, told.licence) if told and told.id == id else said
         shown = Occurrence(file.path, id, file.source, file.stamp, *said)
         self._count(before is not None, id)
         if before and before.id != id:

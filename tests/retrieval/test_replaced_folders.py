@@ -188,6 +188,8 @@ def test_whole_paths_of_an_earlier_version_are_found_after_a_move(store: StyleSt
         whole = f"{old}\\pictures\\1.png" if isinstance(old, str) else f"{old}/pictures/1.png"
         with store._database.transaction():
             store._database._db.execute("UPDATE styles SET files = ?", (json.dumps({whole: [1, 1, 0]}),))
+            store._database._db.execute("DELETE FROM files WHERE seq > 1")
+            store._database._db.execute("UPDATE files SET path = ?", (whole,))
             store._database._db.execute("DELETE FROM meta WHERE name = 'paths'")
         here = store.folder / "pictures" / "1.png"
         assert list(StyleStore(store.folder).said.all()) == [whole]  # nothing of it lies here
@@ -195,7 +197,8 @@ def test_whole_paths_of_an_earlier_version_are_found_after_a_move(store: StyleSt
         here.touch()
         with store._database.transaction():
             store._database._db.execute("DELETE FROM meta WHERE name = 'paths'")
-        assert list(StyleStore(store.folder).said.all()) == [str(here)]
+        moved = StyleStore(store.folder)
+        assert list(moved.said.all()) == [str(here)] == [record.file for record in moved.records().values()]
         here.unlink()
 
 

@@ -11,6 +11,7 @@ import pytest
 from fakes import ColourEncoder, paint
 from style_pack.retrieval.finder import find_pictures
 from style_pack.retrieval.ingest import ingest
+from style_pack.retrieval.occurrences import Occurrences
 from style_pack.retrieval.reader import open_picture
 from style_pack.retrieval.store import StyleStore
 from style_pack.retrieval.stylepack import export_pack
@@ -69,7 +70,7 @@ def test_pictures_of_an_earlier_pack_stay_until_those_of_the_next_are_stored(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as ended, pytest.raises(KeyboardInterrupt):
-        ended.setattr(StyleStore, "remove", fail)
+        ended.setattr(Occurrences, "drop", fail)
         ingest(other, encoder, [pack], "sync")
     assert [open_picture(Path(record.file)).size for record in other.records().values()] == [(16, 16)] * 5
     assert ingest(other, encoder, [pack], "sync").total == 4

@@ -128,8 +128,11 @@ export class Gallery {
     this.upkeep.open();
     this.making.hidden = name !== NEW;
     if (name !== NEW) localStorage.setItem(CHOSEN, name);
+    const { asked } = this;
+    const { filter } = this.labels;
     await this.loadLabels();
-    await this.load();
+    // Who types meanwhile has what is asked for already: to load it again would take away what is chosen in it.
+    if (this.asked === asked || this.labels.filter !== filter) await this.load();
   }
 
   async loadLabels() {
