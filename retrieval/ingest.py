@@ -137,8 +137,10 @@ class _Update:
         outdated = self.update == "sync" and origin is not None and origin.decoding != DECODING
         anew: set[str] = set()
         if outdated:
-            files = [*files, *self._others(files, let_go, name_gone=False)]
             anew = {file.path for file in files if is_decoded_anew(Path(file.path))}
+            others = self._others(files, let_go, name_gone=False)
+            others = [file for file in others if is_decoded_anew(Path(file.path))]
+            run.run(others, lambda shown: False, reread=lambda file: True)
         run.run(
             files,
             lambda shown: shown.path in let_go or self._may_go(shown),

@@ -118,10 +118,11 @@ class SyncRun:
             return
         id, before = reading.id, self._shown.get(file.path)
         said = (file.name, reading.caption, reading.tags, reading.licence)
+        told = before or self._told.get(file.path)
         if reading.unread:
             self._report.failed.append({"file": file.path, "reason": reading.unread})
-            told = before or self._told.get(file.path)
-            said = (told.name, told.caption, told.tags, told.licence) if told and told.id == id else said
+        if told and (told.id == id if reading.unread else before and before.stamp == file.stamp):
+            said = (told.name, told.caption, told.tags, told.licence)  # in the last case only the pixels are read anew
         shown = Occurrence(file.path, id, file.source, file.stamp, *said)
         self._count(before is not None, id)
         if before and before.id != id:

@@ -1,6 +1,7 @@
 """Pictures with embedded profiles look the same to everyone who opens them, whatever colours they were saved in."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,31 @@ def test_profiled_pictures_of_an_older_knowledge_base_are_embedded_again_once_an
     assert store.ids() == sorted(unprofiled | {content_id(open_picture(path))})
     monkeypatch.setattr(update, "is_decoded_anew", lambda path: pytest.fail("it was looked at again"))
     assert (ingest(store, encoder, [folder], "sync").unchanged, encoder.batches) == (6, [1])
+
+
+def test_a_sync_of_an_older_knowledge_base_drops_what_it_is_not_given(
+    store: StyleStore, encoder: ColourEncoder, tmp_path: Path, before_profiles: Callable[[StyleStore], None]
+) -> None:
+    for name, colour in (("here", "red"), ("gone", "blue")):
+        (tmp_path / name).mkdir()
+        wide(tmp_path / name / f"{name}.png", "Adobe RGB", Image.new("RGB", (16, 16), colour))
+        ingest(store, encoder, [tmp_path / name], "add")
+    before_profiles(store)
+    report = ingest(store, encoder, [tmp_path / "here"], "sync")
+    assert (report.removed, report.total) == (1, 1)
+    assert [record.name for record in store.records().values()] == ["here"]
+
+
+def test_words_that_a_profiled_picture_has_of_an_earlier_version_stay(
+    store: StyleStore, encoder: ColourEncoder, tmp_path: Path, before_profiles: Callable[[StyleStore], None]
+) -> None:
+    path = wide(tmp_path / "rose.png", "Adobe RGB")
+    ingest(store, encoder, [path], "sync")
+    with store.saying() as said:  # as a knowledge base that was edited before edits were kept apart
+        said.show([replace(said.all()[str(path)], caption="given by hand")])
+    before_profiles(store)
+    ingest(store, encoder, [path], "sync")
+    assert [record.caption for record in store.records().values()] == ["given by hand"]
 
 
 def test_words_that_were_given_to_a_profiled_picture_stay_when_it_is_embedded_again(
