@@ -229,21 +229,31 @@ def test_searches_during_an_ingest_hold_up_no_other_route(comfy_server: ComfySer
     """
     add(comfy_server, "busy", range(100, 190))
     assert len(call(comfy_server, "GET", "busy/search?q=a+harbour&top_k=4").json["matches"]) == 4
+    delays: list[float] = []
+    for first in (200, 300, 400):  # what a route of ours holds up, it holds up each time; a busy machine does so once
+        delays.append(delay_during_an_ingest(comfy_server, range(first, first + 90)))
+        if delays[-1] <= 0.1:
+            break
+    assert 0 < delays[-1] <= 0.1, delays
+
+
+def delay_during_an_ingest(server: ComfyServer, pictures: range) -> float:
+    """Return the worst delay of the event loop in seconds, while pictures are added and searched."""
     ended, searched = threading.Event(), []
 
     def search() -> None:
         while not ended.is_set():
             start = time.perf_counter()
-            searched.append(call(comfy_server, "GET", "busy/search?q=a+harbour&top_k=4").status)
+            searched.append(call(server, "GET", "busy/search?q=a+harbour&top_k=4").status)
             time.sleep(max(0.0, 0.05 - (time.perf_counter() - start)))
 
     searching = threading.Thread(target=search)
-    comfy_server.get_json("/probe/delay")
+    server.get_json("/probe/delay")
     searching.start()
-    add(comfy_server, "busy", range(200, 290))
-    worst = comfy_server.get_json("/probe/delay")
+    add(server, "busy", pictures)
+    worst = server.get_json("/probe/delay")
     ended.set()
     searching.join()
     assert len(searched) >= 5
     assert set(searched) == {200}
-    assert 0 < worst <= 0.1
+    return worst
