@@ -257,23 +257,6 @@ def _is_pack(source: Source) -> bool:
     return isinstance(source, Path) and source.suffix.lower() == PACK_SUFFIX
 
 
-def _keep_unread(store: StyleStore, draft: StyleStore, encoder: StyleEncoder, failed: set[Path]) -> None:
-    """Put into a rebuilt knowledge base what was known of pictures that can't be read, or whose folder can't.
-
-    Where another encoder made their vectors, only what can be opened is kept, as is a picture with a damaged sidecar.
-    """
-    origin, held = store.origin, set(draft.ids())
-    left = [record for id, record in store.records().items() if failed and id not in held]
-    left = [record for record in left if any({path, *path.parents} & failed for path in map(Path, record.files))]
-    if origin and same_weights(origin.encoder, encoder.identity):
-        if left:
-            draft.add(left, store.vectors([record.id for record in left]), encoder.identity)
-        return
-    for record in left:
-        if image := _shown_now(record):
-            draft.add([record], encoder.encode_images([image]), encoder.identity)
-
-
 def _holds_files(folder: Path) -> bool:
     return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.rglob("[!.]*"))
 

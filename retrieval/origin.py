@@ -55,13 +55,6 @@ def to_origin(meta: dict[str, Any]) -> Origin | None:
     return Origin(**{name: value for name, value in meta.items() if name in names}) if "encoder" in meta else None
 
 
-def read_origin(folder: Path) -> Origin | None:
-    """Read what made the knowledge base in a folder, without opening its index; None when there is none."""
-    if not (folder / FILE).is_file():
-        return None
-    return to_origin(Database(folder / FILE).meta())
-
-
 def read_state(folder: Path) -> str:
     """Return what differs after each change that is committed to a knowledge base, without opening its index.
 

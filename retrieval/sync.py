@@ -74,9 +74,8 @@ class SyncRun:
         self._batch: dict[str, tuple[Reading, list[Occurrence]]] = {}
         self._batch_pixels = 0
         self._described: list[Occurrence] = []
-        self._successors: dict[
-            str, str
-        ] = {}  # picture -> what one of its files shows instead, "" if that is no new one
+        # Picture -> what one of its files shows instead, "" if that is no new one.
+        self._successors: dict[str, str] = {}
 
     def run(
         self,
