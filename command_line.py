@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import command_line_sync, command_line_upkeep
-from .command_line_encoders import COMFYUI, DEFAULT, MODELS, open_caption_encoder, open_encoder
+from .command_line_encoders import COMFYUI, DEFAULT, MODELS, open_captions, open_encoder, open_store, progress_on
 from .retrieval.faults import sentence_of
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from .retrieval.sentences import SentenceEncoder
     from .retrieval.store import StyleStore
 
 DEFAULT_ROOT = COMFYUI / "user" / "__style_rag"
@@ -154,21 +153,6 @@ def run_stats(options: argparse.Namespace) -> dict[str, Any]:
     return {"name": store.name, "total": len(store), **about, "bytes": size, "folder": str(store.folder)}
 
 
-def open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
-    from .retrieval.origin import check_name
-    from .retrieval.store import StyleStore
-    from .retrieval.upkeep import find_base
-
-    check_name(options.name)
-    folder = options.root / options.name if new else find_base(options.root, options.name)
-    return StyleStore(folder, options.wait)
-
-
-def open_captions(options: argparse.Namespace) -> SentenceEncoder | None:
-    name = options.caption_encoder
-    return open_caption_encoder(name, options.models, options.device) if name else None
-
-
 def _open_image(path: Path) -> Image.Image:
     from .retrieval.reader import open_picture
 
@@ -178,14 +162,6 @@ def _open_image(path: Path) -> Image.Image:
         return open_picture(path)
     except ValueError as error:
         raise ValueError(f"picture {path} can't be used: {error}; give another with --image.") from error
-
-
-def progress_on(bar: Any) -> Callable[[int, int], None]:
-    def progress(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return progress
 
 
 def _find_id(store: StyleStore, start: str) -> str:

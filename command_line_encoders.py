@@ -1,8 +1,9 @@
-"""Which encoder the command line means: a bundled one, one in ComfyUI's models folder, or a path. Downloads nothing."""
+"""What the command line opens: a knowledge base; an encoder: bundled, in ComfyUI's models folder, or by path."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import argparse
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from .model_files import identify
 if TYPE_CHECKING:
     from .retrieval.encoder import StyleEncoder
     from .retrieval.sentences import SentenceEncoder
+    from .retrieval.store import StyleStore
 
 PACK = Path(__file__).resolve().parent
 DEFAULT = "bundled/clip-tiny"
@@ -90,3 +92,26 @@ def _clip_tokenizer(name: str, path: Path) -> Path:
         f"encoder {name} has no tokenizer: put CLIP's {' and '.join(_CLIP_TOKENIZER)} into {own}, or give the model's "
         "whole folder."
     )
+
+
+def open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
+    from .retrieval.origin import check_name
+    from .retrieval.store import StyleStore
+    from .retrieval.upkeep import find_base
+
+    check_name(options.name)
+    folder = options.root / options.name if new else find_base(options.root, options.name)
+    return StyleStore(folder, options.wait)
+
+
+def open_captions(options: argparse.Namespace) -> SentenceEncoder | None:
+    name = options.caption_encoder
+    return open_caption_encoder(name, options.models, options.device) if name else None
+
+
+def progress_on(bar: Any) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return progress

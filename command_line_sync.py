@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .command_line_encoders import open_encoder
+from .command_line_encoders import open_captions, open_encoder, open_store, progress_on
 
 if TYPE_CHECKING:
     from .retrieval.encoder import StyleEncoder
@@ -43,8 +43,7 @@ def add_commands(add: Callable[..., Any], show: Callable[[Any], str], encoding: 
 def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
     from tqdm import tqdm
 
-    from .command_line import open_captions, open_store, progress_on
-    from .retrieval.captions import encode_captions
+    from .retrieval.caption_vectors import encode_captions
     from .retrieval.ingest import find_sources
     from .retrieval.sync import read_here
 
@@ -62,7 +61,6 @@ def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_undo(options: argparse.Namespace) -> dict[str, Any]:
-    from .command_line import open_store
     from .retrieval.undo import undo
 
     return asdict(undo(open_store(options)))
@@ -78,7 +76,6 @@ def _ingest(
     """Ingest, and ask before pictures go: between two runs, so that nobody waits for an answer."""
     from tqdm import tqdm
 
-    from .command_line import progress_on
     from .retrieval.ingest import ingest
     from .retrieval.sync import Dropping
 

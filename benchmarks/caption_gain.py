@@ -21,7 +21,7 @@ from statistics import fmean
 from pack import MODELS, ROOT, import_pack
 
 import_pack()
-from style_pack.retrieval.captions import encode_captions  # noqa: E402
+from style_pack.retrieval.caption_vectors import encode_captions  # noqa: E402
 from style_pack.retrieval.encoder import StyleEncoder  # noqa: E402
 from style_pack.retrieval.ingest import ingest  # noqa: E402
 from style_pack.retrieval.postings import words_of  # noqa: E402

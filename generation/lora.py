@@ -19,7 +19,6 @@ from ..model_files import fingerprint, identify, load_state_dict, read_metadata
 from ..weight_files import shown
 from .files import expect_lora
 from .int8 import KeptLayer
-from .pipeline import StylePipeline
 from .saved_work import forget_packed
 
 # How trainers end a key: kohya `.lora_down.weight`, peft `.lora_A.weight`, diffusers `.lora.down.weight`, and before
@@ -62,13 +61,13 @@ class Lora:
     changes: Mapping[str, Mapping[str, Change]]
 
 
-def add_lora(pipeline: StylePipeline, file: Path, strength: float) -> StylePipeline:
-    """Return a pipeline of the same weights that samples with one LoRA more; the given one stays as it is.
+def load_lora(file: Path, strength: float, parts: Mapping[str, torch.nn.Module], base: Mapping[str, str]) -> Lora:
+    """Read one file and match it to the layers that it changes.
 
-    Raises ValueError in one sentence when the file is no LoRA for this base model, from its header where that tells.
+    parts: `unet` and `text_encoder`. base: their file, and what it is, for a message. Raises ValueError in one sentence
+    when the file is no LoRA for them, from its header where that tells.
     """
     found = expect_lora(identify(file))
-    parts = {_UNET: pipeline.denoiser.unet, _TEXT_ENCODER: pipeline.text_encoder}
     layers = {part: _layers(module) for part, module in parts.items()}
     changes: dict[str, dict[str, Change]] = {part: {} for part in parts}
     unmatched = []
@@ -79,13 +78,12 @@ def add_lora(pipeline: StylePipeline, file: Path, strength: float) -> StylePipel
         else:
             changes[part][name] = change
     if unmatched:
-        base = pipeline.identities["base_model"]
         raise ValueError(
             f"lora {file.name} is {found.description}, and {len(unmatched)} of the layers that it changes are not in "
             f"{base['file']}, {base['is']}, or have another size there (the first: {unmatched[0]}): choose one made "
             "for this base_model."
         )
-    return replace(pipeline, loras=(*pipeline.loras, Lora(file.name, fingerprint(file), strength, changes)))
+    return Lora(file.name, fingerprint(file), strength, changes)
 
 
 @contextmanager

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
@@ -16,12 +16,10 @@ from .files import PipelineFiles
 from .int8 import keep_in
 from .interrupts import go_on
 from .ip_adapter import add_ip_adapter
+from .lora import Lora, load_lora
 from .memory_ladder import is_out_of_memory
 from .shared_models import SharedModels, file_version, of_the_same_layers
 from .weights import load_base, load_controlnet, load_image_encoder, load_scheduler_config, load_tokenizer
-
-if TYPE_CHECKING:
-    from .lora import Lora
 
 REMEMBERED = 32  # encodings a pipeline keeps: 0.1 to 1.3 MB each in SD 1.5
 
@@ -146,6 +144,16 @@ def load_pipeline(
         identities={part: _identity(file) for part, file in vars(files).items()},
         **parts,
     )
+
+
+def add_lora(pipeline: StylePipeline, file: Path, strength: float) -> StylePipeline:
+    """Return a pipeline of the same weights that samples with one LoRA more; the given one stays as it is.
+
+    Raises ValueError in one sentence when the file is no LoRA for this base model.
+    """
+    parts = {"unet": pipeline.denoiser.unet, "text_encoder": pipeline.text_encoder}
+    lora = load_lora(file, strength, parts, pipeline.identities["base_model"])
+    return replace(pipeline, loras=(*pipeline.loras, lora))
 
 
 def _identity(file: ModelFile) -> dict[str, str]:

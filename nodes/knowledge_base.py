@@ -12,7 +12,7 @@ import torch
 from comfy_api.latest import io
 from PIL import Image
 
-from ..retrieval.captions import encode_captions
+from ..retrieval.caption_vectors import encode_captions
 from ..retrieval.durable import Writes
 from ..retrieval.encoder import StyleEncoder
 from ..retrieval.faults import plainly

@@ -5,18 +5,8 @@ Every row is compared, for a search graph would gain little: at 100,000 rows of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from .records import StyleRecord
-
-if TYPE_CHECKING:
-    from .sentences import SentenceEncoder
-    from .store import StyleStore
-
-_PAGE = 256  # texts that are encoded and stored together
 _SAMPLE = 1024  # captions; they pin mean and deviation of their cosines down to a few hundredths of the deviation
 _FEW = 0.25  # of the rows: below, they are picked out before they are multiplied, and not after
 
@@ -63,29 +53,6 @@ class CaptionTable:
             every = np.linspace(0, len(self._keys) - 1, min(len(self._keys), _SAMPLE)).astype(np.int64)
             cosines = self._vectors[every] @ vector
             if cosines.std() > 1e-6:
-                its = self._vectors[places[places >= 0]] @ vector
-                found[places >= 0] = (its - cosines.mean()) / cosines.std()
+                of_keys = self._vectors[places[places >= 0]] @ vector
+                found[places >= 0] = (of_keys - cosines.mean()) / cosines.std()
         return found
-
-
-def encode_captions(
-    store: StyleStore, encoder: SentenceEncoder, on_progress: Callable[[int, int], None] = lambda done, total: None
-) -> int:
-    """Encode the captions that have no vector of this encoder yet, and return how many those were.
-
-    Another encoder's vectors are dropped first: the two are never compared. The pictures' own vectors stay.
-    """
-    with store.writing():
-        ids = store.without_caption_vector(encoder.identity)
-        for at in range(0, len(ids), _PAGE):
-            records = store.records(ids[at : at + _PAGE])
-            vectors = encoder.encode_texts([caption_text(record) for record in records.values()])
-            store.add_caption_vectors(list(records), vectors)
-            on_progress(at + len(records), len(ids))
-    return len(ids)
-
-
-def caption_text(record: StyleRecord) -> str:
-    """Return what is encoded of a picture: captions and tags; its name, which is a path, when it has neither."""
-    said = [record.caption, *record.other_captions, ", ".join(record.tags)]
-    return ". ".join(filter(None, said)) or record.name

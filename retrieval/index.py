@@ -6,10 +6,8 @@ a moment behind, and the scores stay the same whichever it is.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -21,7 +19,7 @@ SETTINGS = "settings.json"
 DEFAULT = "*"  # the entry for knowledge bases that have none of their own
 
 # Engine -> what it imports, and the package on PyPI that brings it.
-_NEEDS = {
+PACKAGES = {
     "chroma": ("chromadb", "chromadb"),
     "chroma-server": ("chromadb", "chromadb"),
     "qdrant": ("qdrant_client", "qdrant-client"),
@@ -74,8 +72,8 @@ class EngineChoice:
         for option, kind in _KINDS.items():
             if not isinstance(getattr(self, option), kind):
                 raise ValueError(f"{option} is {getattr(self, option)!r}: write {_WRITTEN[kind]}.")
-        if self.engine not in _NEEDS:
-            raise ValueError(f"engine '{self.engine}' does not exist: choose one of {', '.join(_NEEDS)}.")
+        if self.engine not in PACKAGES:
+            raise ValueError(f"engine '{self.engine}' does not exist: choose one of {', '.join(PACKAGES)}.")
         if self.engine == "chroma-server" and not self.url:
             raise ValueError("engine chroma-server has no url: write its url, such as http://127.0.0.1:8000.")
         if self.engine == "langchain" and ":" not in self.factory:
@@ -132,34 +130,6 @@ def no_answer(name: str, choice: EngineChoice) -> ConnectionError:
     return ConnectionError(
         f"the {name} server {choice.url} of settings.json does not answer: start it, or correct its url."
     )
-
-
-def open_index(choice: EngineChoice, folder: Path, collection: str, apart: bool = False) -> StyleIndex:
-    """Open the engine. folder: for one that keeps its data in ours. collection: its name in one that is shared.
-
-    apart: in a process of its own, where the engine would keep this one's other threads waiting.
-    """
-    module, package = _NEEDS[choice.engine]
-    if importlib.util.find_spec(module) is None:
-        raise ImportError(
-            f"engine {choice.engine} needs the package {module}, which is not installed: run `python -m pip install "
-            f"{package}` and restart, or choose another engine in {SETTINGS}."
-        )
-    if choice.engine == "chroma" and apart and sys.executable:  # none in a program that Python is only a part of
-        from .engines.apart import ApartIndex
-
-        return ApartIndex(choice, folder, collection)
-    if choice.engine in ("chroma", "chroma-server"):
-        from .engines.chroma import ChromaIndex
-
-        return ChromaIndex(choice, folder, collection)
-    if choice.engine == "qdrant":
-        from .engines.qdrant import QdrantIndex
-
-        return QdrantIndex(choice, folder, collection)
-    from .engines.langchain import LangChainIndex
-
-    return LangChainIndex(choice, folder, collection)
 
 
 def as_keys(found: Sequence[Any]) -> np.ndarray:

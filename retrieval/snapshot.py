@@ -21,8 +21,9 @@ import numpy as np
 
 from .database import Database
 from .durable import make_folder, sync_tree
+from .engines import open_index
 from .engines.seal import check, seal
-from .index import SETTINGS, DamagedIndex, EngineChoice, StyleIndex, identity_of, open_index
+from .index import SETTINGS, DamagedIndex, EngineChoice, StyleIndex, identity_of
 from .segment import DamagedSegment, Row, Segment
 from .view import View
 

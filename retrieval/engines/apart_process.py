@@ -49,7 +49,8 @@ def _answer_all(answers: Any) -> None:
 
 
 def _answer(opened: dict[int, StyleIndex], told: dict[str, Any], arrays: list[np.ndarray]) -> list[np.ndarray]:
-    from ..index import EngineChoice, open_index
+    from ..index import EngineChoice
+    from . import open_index
 
     call, number = told["call"], told["index"]
     if call == "open":

@@ -10,8 +10,7 @@ import torch
 from plain_diffusers import LATENTS, SETTINGS, edges, plain, reference
 from published_layouts import save
 from style_pack.generation import saved_work
-from style_pack.generation.lora import add_lora
-from style_pack.generation.pipeline import StylePipeline
+from style_pack.generation.pipeline import StylePipeline, add_lora
 from style_pack.generation.sampler import generate
 from style_pack.generation.saved_work import forget_packed
 from style_pack.model_files import identify

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from style_pack.retrieval import snapshot
-from style_pack.retrieval.engines import apart
+from style_pack.retrieval.engines import apart, open_index
 from style_pack.retrieval.engines.apart import ApartIndex
 from style_pack.retrieval.engines.chroma import ChromaIndex
-from style_pack.retrieval.index import EngineChoice, open_index
+from style_pack.retrieval.index import EngineChoice
 from style_pack.retrieval.store import StyleStore
 from test_damage import MANY, damage, held, missing_of_some
 from test_store import fill, missing

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import ColourEncoder
-from style_pack.retrieval.captions import CaptionTable, caption_text, encode_captions
+from style_pack.retrieval.caption_vectors import caption_text, encode_captions
+from style_pack.retrieval.captions import CaptionTable
 from style_pack.retrieval.encoder import StyleEncoder
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.search import StyleQuery, search

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import ColourEncoder
+from style_pack.retrieval.engines import open_index
 from style_pack.retrieval.engines.apart import ApartIndex
 from style_pack.retrieval.engines.chroma import ChromaIndex
-from style_pack.retrieval.index import DamagedIndex, EngineChoice, open_index
+from style_pack.retrieval.index import DamagedIndex, EngineChoice
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.search import StyleQuery, search
 from style_pack.retrieval.store import StyleStore

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qdrant_http import KEY, qdrant_over_http
-from style_pack.retrieval.index import EngineChoice, StyleIndex, open_index, read_choice
+from style_pack.retrieval.engines import open_index
+from style_pack.retrieval.index import EngineChoice, StyleIndex, read_choice
 from style_pack.retrieval.store import StyleStore
 from test_damage import WAYS, damage, held
 from test_store import fill, missing

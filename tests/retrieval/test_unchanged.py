@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fakes import ColourEncoder, paint
 from places import ROOT
-from style_pack.retrieval.captions import encode_captions
+from style_pack.retrieval.caption_vectors import encode_captions
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.store import StyleStore
 
