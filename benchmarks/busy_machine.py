@@ -43,7 +43,7 @@ def painter(steps: int, threads: int) -> None:
     from PIL import Image
 
     import_pack()
-    from style_pack.generation.conditioning import Reference
+    from style_pack.generation.conditioning.references import Reference
     from style_pack.generation.sampler import generate
     from style_pack.generation.settings import GenerationSettings
 

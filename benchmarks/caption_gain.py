@@ -22,12 +22,12 @@ from pack import MODELS, ROOT, import_pack
 
 import_pack()
 from style_pack.retrieval.caption_vectors import encode_captions  # noqa: E402
-from style_pack.retrieval.encoder import StyleEncoder  # noqa: E402
+from style_pack.retrieval.encoders.encoder import StyleEncoder  # noqa: E402
+from style_pack.retrieval.encoders.sentences import SentenceEncoder  # noqa: E402
 from style_pack.retrieval.ingest import ingest  # noqa: E402
-from style_pack.retrieval.postings import words_of  # noqa: E402
 from style_pack.retrieval.search import StyleQuery, search  # noqa: E402
-from style_pack.retrieval.sentences import SentenceEncoder  # noqa: E402
-from style_pack.retrieval.store import StyleStore  # noqa: E402
+from style_pack.retrieval.store.store import StyleStore  # noqa: E402
+from style_pack.retrieval.view.postings import words_of  # noqa: E402
 
 from training.captions import held_out_prompts  # noqa: E402
 from training.vocabulary import HELD_OUT_TEMPLATES, TEMPLATES  # noqa: E402

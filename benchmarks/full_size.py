@@ -13,8 +13,8 @@ import_pack()
 sys.path.append(str(ROOT / "tests"))
 import published_layouts as layouts  # noqa: E402
 from diffusers import StableDiffusionControlNetPipeline  # noqa: E402
-from style_pack.generation.files import check_files  # noqa: E402
-from style_pack.generation.pipeline import StylePipeline, load_pipeline  # noqa: E402
+from style_pack.generation.loading.files import check_files  # noqa: E402
+from style_pack.generation.loading.pipeline import StylePipeline, load_pipeline  # noqa: E402
 
 SIZES = {"small": layouts.SMALL, "full": layouts.FULL}
 

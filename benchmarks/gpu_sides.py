@@ -20,16 +20,16 @@ from pack import MODELS
 from PIL import Image
 from sampler import LORA_LAYERS, LORA_RANK
 from stock_graph import StockGraph, comfyui_path
-from style_pack.generation.conditioning import Reference, encode_prompts, encode_references
-from style_pack.generation.ip_adapter import add_ip_adapter
+from style_pack.generation.conditioning.references import Reference, encode_prompts, encode_references
+from style_pack.generation.loading.ip_adapter import add_ip_adapter
+from style_pack.generation.loading.pipeline import Denoiser, StylePipeline
+from style_pack.generation.loading.shared_models import of_the_same_layers
+from style_pack.generation.loading.weights import load_tokenizer
 from style_pack.generation.memory_ladder import OUT_OF_MEMORY
-from style_pack.generation.pipeline import Denoiser, StylePipeline
 from style_pack.generation.sampler import GenerationResult, generate
 from style_pack.generation.schedulers import build_scheduler
 from style_pack.generation.settings import GenerationSettings
-from style_pack.generation.shared_models import of_the_same_layers
-from style_pack.generation.weights import load_tokenizer
-from style_pack.model_files import identify
+from style_pack.model_files.identify import identify
 from transformers import CLIPImageProcessor
 
 SIZES = {"full": layouts.FULL, "small": replace(layouts.SMALL, vocabulary=layouts.FULL.vocabulary)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from style_pack.generation.pipeline import StylePipeline
+    from style_pack.generation.loading.pipeline import StylePipeline
 
 ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "models"

@@ -22,8 +22,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from full_size import SIZES, load_random, plain_parts, plain_pipeline, write_lora
 from PIL import Image
-from style_pack.generation.conditioning import Reference
-from style_pack.generation.pipeline import StylePipeline, add_lora
+from style_pack.generation.conditioning.references import Reference
+from style_pack.generation.loading.pipeline import StylePipeline, add_lora
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import SCHEDULERS, build_scheduler
 from style_pack.generation.settings import GenerationSettings

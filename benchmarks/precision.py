@@ -36,7 +36,7 @@ def size(modules: Iterable[torch.nn.Module]) -> int:
 
 def published_size(dtype: str, rounded: bool) -> int:
     """Bytes of SD 1.5's UNet and ControlNet; the IP-Adapter's 45 MB in fp16 come on top."""
-    from style_pack.generation.int8 import to_int8
+    from style_pack.generation.layers.int8 import to_int8
 
     models = []
     for model, name in ((UNet2DConditionModel, "unet"), (ControlNetModel, "controlnet")):
@@ -78,8 +78,8 @@ def plain_latents(dtype: str, settings: Any, edges: torch.Tensor, reference: Ima
 
 def main() -> None:
     import_pack()
-    from style_pack.generation.conditioning import Reference
-    from style_pack.generation.int8 import to_int8
+    from style_pack.generation.conditioning.references import Reference
+    from style_pack.generation.layers.int8 import to_int8
     from style_pack.generation.sampler import generate
     from style_pack.generation.settings import GenerationSettings
 

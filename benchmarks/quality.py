@@ -24,14 +24,14 @@ from PIL import Image
 
 import_pack()
 from style_judge import StyleJudge  # noqa: E402
-from style_pack.generation.conditioning import Reference  # noqa: E402
-from style_pack.generation.edge_score import score_edges  # noqa: E402
+from style_pack.generation.conditioning.references import Reference  # noqa: E402
+from style_pack.generation.edges.score import score_edges  # noqa: E402
 from style_pack.generation.sampler import generate  # noqa: E402
 from style_pack.generation.settings import GenerationSettings  # noqa: E402
-from style_pack.retrieval.encoder import StyleEncoder  # noqa: E402
+from style_pack.retrieval.encoders.encoder import StyleEncoder  # noqa: E402
 from style_pack.retrieval.ingest import ingest  # noqa: E402
 from style_pack.retrieval.search import StyleQuery, search  # noqa: E402
-from style_pack.retrieval.store import StyleStore  # noqa: E402
+from style_pack.retrieval.store.store import StyleStore  # noqa: E402
 
 from training.captions import held_out_prompts  # noqa: E402
 from training.dataset import SIZE, Dataset, line_art, open_dataset, plan  # noqa: E402

@@ -28,12 +28,12 @@ from PIL import Image
 
 import_pack()
 from studio_set import LABELS, Asked, draw_studio, queries_by_picture, queries_by_words  # noqa: E402
-from style_pack.retrieval import fusion  # noqa: E402
-from style_pack.retrieval.encoder import StyleEncoder  # noqa: E402
+from style_pack.retrieval.encoders.encoder import StyleEncoder  # noqa: E402
 from style_pack.retrieval.ingest import ingest  # noqa: E402
-from style_pack.retrieval.reader import content_id  # noqa: E402
+from style_pack.retrieval.pictures.reader import content_id  # noqa: E402
+from style_pack.retrieval.ranking import fusion  # noqa: E402
 from style_pack.retrieval.search import StyleQuery, search  # noqa: E402
-from style_pack.retrieval.store import StyleStore  # noqa: E402
+from style_pack.retrieval.store.store import StyleStore  # noqa: E402
 
 from training.styles import STYLES  # noqa: E402
 from training.vocabulary import HELD_OUT_TEMPLATES, TEMPLATES  # noqa: E402

@@ -93,7 +93,7 @@ def percentiles(call: Callable[[int], Any]) -> dict[str, float]:
 def fill(folder: Path, vectors: np.ndarray) -> dict[str, float]:
     """Store made records, then publish the index."""
     from style_pack.retrieval.records import StyleRecord
-    from style_pack.retrieval.store import StyleStore
+    from style_pack.retrieval.store.store import StyleStore
 
     chance = random.Random(0)
     weights, tag_weights = (list(accumulate(1 / (n + 1) for n in range(len(names)))) for names in (WORDS, TAGS))
@@ -119,7 +119,7 @@ def fill(folder: Path, vectors: np.ndarray) -> dict[str, float]:
 
 def searches(folder: Path, vectors: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
     from style_pack.retrieval.search import StyleQuery, search
-    from style_pack.retrieval.store import StyleStore
+    from style_pack.retrieval.store.store import StyleStore
 
     started = time.perf_counter()
     store = StyleStore(folder)
@@ -152,7 +152,7 @@ def paint(folder: Path, count: int, side: int) -> None:
 
 def resync(place: Path, count: int) -> dict[str, Any]:
     from style_pack.retrieval.ingest import ingest
-    from style_pack.retrieval.store import StyleStore
+    from style_pack.retrieval.store.store import StyleStore
 
     paint(place / "small", count, 16)
     ingest(StyleStore(place / "synced"), Given(), [place / "small"], "sync")
@@ -177,10 +177,10 @@ def ingest_rate(place: Path, model: Path, side: int) -> dict[str, float]:
 
     They take turns, a few pictures each, so that whatever else runs on the machine falls on both alike.
     """
-    from style_pack.retrieval.encoder import StyleEncoder
+    from style_pack.retrieval.encoders.encoder import StyleEncoder
     from style_pack.retrieval.ingest import ingest
-    from style_pack.retrieval.reader import open_picture
-    from style_pack.retrieval.store import StyleStore
+    from style_pack.retrieval.pictures.reader import open_picture
+    from style_pack.retrieval.store.store import StyleStore
 
     encoder = StyleEncoder(model.name, model, ROOT / "models" / "clip-tiny")
     paint_photographs(place / "pictures", PICTURES, side)

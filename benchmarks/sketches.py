@@ -66,8 +66,8 @@ def f1_of(found: np.ndarray, wanted: np.ndarray) -> float:
 
 def measure(page: Page) -> tuple[Score, np.ndarray]:
     """The page's score, and its row of the contact sheet."""
-    from style_pack.generation.canny import edges_from_sketch
-    from style_pack.generation.thinning import thin
+    from style_pack.generation.edges.canny import edges_from_sketch
+    from style_pack.generation.edges.thinning import thin
 
     picture, transparent = on_ground(page.picture)
     rows, columns = (side // 8 * 8 for side in picture.shape[:2])

@@ -25,8 +25,8 @@ from pack import MODELS, ROOT
 from PIL import Image
 from quality import SETTINGS, Bench, trials
 from style_pack.generation import plan
-from style_pack.generation.edge_score import score_edges
-from style_pack.generation.pipeline import add_lora
+from style_pack.generation.edges.score import score_edges
+from style_pack.generation.loading.pipeline import add_lora
 from style_pack.generation.settings import GenerationSettings
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -21,11 +21,11 @@ import torch
 from full_size import SIZES, load_random
 from PIL import Image
 from stock_graph import SAMPLERS, StockGraph
-from style_pack.generation.conditioning import Reference, encode_prompts, encode_references
+from style_pack.generation.conditioning.references import Reference, encode_prompts, encode_references
+from style_pack.generation.loading.weights import CONFIGS
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import build_scheduler
 from style_pack.generation.settings import GenerationSettings
-from style_pack.generation.weights import CONFIGS
 
 
 def difference(case: str, ours: torch.Tensor, theirs: torch.Tensor) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from PIL import Image
 import_pack()
 from style_judge import statistics_of  # noqa: E402
 from style_pack.generation import denoise  # noqa: E402
-from style_pack.generation.conditioning import Reference  # noqa: E402
-from style_pack.generation.edge_score import score_edges  # noqa: E402
+from style_pack.generation.conditioning.references import Reference  # noqa: E402
+from style_pack.generation.edges.score import score_edges  # noqa: E402
 from style_pack.generation.sampler import generate  # noqa: E402
 from style_pack.generation.settings import GenerationSettings  # noqa: E402
 

@@ -23,8 +23,8 @@ from diffusers import UNet2DConditionModel
 from pack import import_pack
 
 import_pack()
-from style_pack.generation.saved_work import packed_convolutions  # noqa: E402
-from style_pack.generation.weights import CONFIGS  # noqa: E402
+from style_pack.generation.layers.cached_layers import packed_convolutions  # noqa: E402
+from style_pack.generation.loading.weights import CONFIGS  # noqa: E402
 
 
 @torch.inference_mode()

@@ -13,9 +13,9 @@ from urllib.request import Request, urlopen
 
 import style_rag
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
-from style_rag.retrieval.encoder import StyleEncoder
+from style_rag.retrieval.encoders.encoder import StyleEncoder
 from style_rag.retrieval.langchain_retriever import StyleRetriever
-from style_rag.retrieval.store import StyleStore
+from style_rag.retrieval.store.store import StyleStore
 
 sketch, prompt, out, server, knowledge_base = sys.argv[1:]
 model = Path(style_rag.__path__[0]) / "models" / "clip-tiny"  # what made the knowledge base

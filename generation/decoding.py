@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from .loading.pipeline import StylePipeline
 from .memory_need import decoding_bytes
-from .pipeline import StylePipeline
 
 
 def decode(pipeline: StylePipeline, latents: torch.Tensor) -> tuple[torch.Tensor, list[str]]:

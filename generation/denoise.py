@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 
-from .deep_features import DeepFeatures
-from .pipeline import Denoiser
+from .layers.cached_layers import EqualHalves, computed_once, constant_layers, packed_convolutions
+from .layers.deep_cache import DeepFeatures
+from .layers.style_attention import Region, SharedStyle
+from .layers.style_blocks import set_style
+from .loading.pipeline import Denoiser
 from .plan import Step, noise_levels
-from .saved_work import EqualHalves, computed_once, constant_layers, packed_convolutions
 from .settings import GenerationSettings
-from .style_attention import Region, SharedStyle
-from .style_blocks import set_style
 
 # on_step(step, steps, clean): step counts from 1; clean: the latents without noise, as the models predict them at that
 # step, (N, 4, H/8, W/8) float32 on the sampling device.

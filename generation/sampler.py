@@ -10,14 +10,14 @@ from functools import partial
 
 import torch
 
-from .conditioning import Reference, empty_reference, encode_prompts, encode_references
+from .conditioning.references import Reference, empty_reference, encode_prompts, encode_references
 from .decoding import decode
 from .denoise import Conditioning, StepCallback, denoise
-from .interrupts import interruptible
-from .lora import merged, merged_bytes
+from .layers.interrupts import interruptible
+from .loading.lora import merged, merged_bytes
+from .loading.pipeline import StylePipeline
 from .memory_ladder import MemoryLadder, SlicedAttention, tiled_decoding
 from .memory_need import sampling_bytes
-from .pipeline import StylePipeline
 from .plan import plan_steps
 from .schedulers import build_scheduler
 from .settings import GenerationSettings

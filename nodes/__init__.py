@@ -2,12 +2,14 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import mistakes, paths, provenance, routes, sketches
+from . import mistakes, provenance
 from .canny import CannyFromSketch
+from .host import paths, sketches
 from .knowledge_base import StyleKnowledgeBase
 from .lora import LoadStyleLoRA
 from .pipeline import LoadStylePipeline
 from .retrieve import RetrieveStyle
+from .routes import routes
 from .sampler import ControlNetIPAdapterSampler
 from .score import ScoreStyledImage
 

@@ -3,9 +3,9 @@
 import torch
 from comfy_api.latest import io, ui
 
-from ..generation.canny import edges_from_sketch
+from ..generation.edges.canny import edges_from_sketch
 from . import convert
-from .requirements import OPENCV, choose, require
+from .host.requirements import OPENCV, choose, require
 from .sockets import SHOWS
 
 MODES = ("auto", "canny", "lineart", "edge_map")

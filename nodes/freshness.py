@@ -10,10 +10,10 @@ from pathlib import Path
 
 from comfy_execution.utils import get_executing_context
 
-from ..retrieval.finder import find_pictures
-from ..retrieval.origin import read_state
-from . import paths
-from .source_paths import resolve_sources
+from ..retrieval.pictures.finder import find_pictures
+from ..retrieval.store.origin import read_state
+from .host import paths
+from .host.source_paths import resolve_sources
 
 
 @dataclass(frozen=True)

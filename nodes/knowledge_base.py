@@ -13,21 +13,22 @@ from comfy_api.latest import io
 from PIL import Image
 
 from ..retrieval.caption_vectors import encode_captions
-from ..retrieval.durable import Writes
-from ..retrieval.encoder import StyleEncoder
-from ..retrieval.faults import plainly
+from ..retrieval.disk.durable import Writes
+from ..retrieval.disk.faults import plainly
+from ..retrieval.encoders.encoder import StyleEncoder
+from ..retrieval.encoders.sentences import SentenceEncoder
 from ..retrieval.ingest import UPDATES, ingest, keep_encodings
-from ..retrieval.own_pictures import keep_picture
-from ..retrieval.sentences import SentenceEncoder
-from ..retrieval.store import StyleStore
-from ..retrieval.sync import Dropping
-from . import convert, freshness, hub, memory, paths
-from .requirements import RETRIEVAL, choose, find_mistakes, require
+from ..retrieval.store.own_pictures import keep_picture
+from ..retrieval.store.store import StyleStore
+from ..retrieval.syncing.sync import Dropping
+from . import convert, freshness
+from .host import hub, memory, paths
+from .host.requirements import RETRIEVAL, choose, find_mistakes, require
+from .host.source_paths import check_sources, resolve_sources
 from .sockets import KnowledgeBase, StyleKB, StylePipelineSocket
-from .source_paths import check_sources, resolve_sources
 
 if TYPE_CHECKING:
-    from ..generation.pipeline import StylePipeline
+    from ..generation.loading.pipeline import StylePipeline
 
 _NONE = "none"  # no caption encoder
 
@@ -184,7 +185,7 @@ class StyleKnowledgeBase(io.ComfyNode):
 
 
 def _keep_encodings(store: StyleStore, pipeline: "StylePipeline") -> None:
-    from ..generation.conditioning import encode_pictures
+    from ..generation.conditioning.references import encode_pictures
 
     def encode(pictures: Sequence[Image.Image]) -> np.ndarray:
         return encode_pictures(pipeline, pictures).float().cpu().numpy()

@@ -5,12 +5,12 @@ from typing import cast
 
 from comfy_api.latest import io
 
-from ..generation.files import expect_lora
+from ..generation.loading.files import expect_lora
 from ..generation.turbo import is_distilled
-from ..model_files import identify
-from . import paths
-from .model_folders import identified_in_time, version
-from .requirements import GENERATION, find_mistakes, require
+from ..model_files.identify import identify
+from .host import paths
+from .host.model_folders import identified_in_time, version
+from .host.requirements import GENERATION, find_mistakes, require
 from .sockets import StylePipelineSocket
 
 
@@ -64,7 +64,7 @@ class LoadStyleLoRA(io.ComfyNode):
     @classmethod
     def execute(cls, pipeline, lora: str, strength: float) -> io.NodeOutput:
         require(GENERATION)
-        from ..generation.pipeline import add_lora
+        from ..generation.loading.pipeline import add_lora
 
         return io.NodeOutput(add_lora(pipeline, _find(lora), strength))
 
@@ -79,7 +79,7 @@ def with_distilled_lora(pipeline):
     """Return a pipeline with the first distilled LoRA whose header fits the base model, unless it has one."""
     if any(is_distilled(lora.name) for lora in pipeline.loras):
         return pipeline
-    from ..generation.pipeline import add_lora
+    from ..generation.loading.pipeline import add_lora
 
     width = pipeline.text_encoder.config.hidden_size
     fitting = (file for file in distilled_loras() if identify(file).cross_attention_dim == width)

@@ -7,10 +7,10 @@ from pathlib import Path
 import comfy.model_management as mm
 from comfy_api.latest import io
 
-from ..generation.files import PipelineFiles, check_files
-from . import hub, memory, model_folders, paths
-from .in_time import Inquiry
-from .requirements import GENERATION, choose, find_mistakes, require
+from ..generation.loading.files import PipelineFiles, check_files
+from .host import hub, memory, model_folders, paths
+from .host.in_time import Inquiry
+from .host.requirements import GENERATION, choose, find_mistakes, require
 from .sockets import StylePipelineSocket
 
 PRECISIONS = ("auto", "fp16", "bf16", "fp32", "int8")
@@ -99,7 +99,7 @@ class LoadStylePipeline(io.ComfyNode):
                 f"{base_model}, {controlnet}, {ip_adapter} or what lies in models/clip_vision does not answer for "
                 f"{_PATIENCE:.0f} seconds: check that its drive is connected, then try again."
             )
-        from ..generation.pipeline import load_pipeline
+        from ..generation.loading.pipeline import load_pipeline
 
         check = mm.throw_exception_if_processing_interrupted
         dtype = memory.choose_dtype(precision)
@@ -118,7 +118,7 @@ class LoadStylePipeline(io.ComfyNode):
 @cache
 def _in_use():
     """Return what this process's pipelines have loaded, so that no file is loaded twice."""
-    from ..generation.shared_models import SharedModels
+    from ..generation.loading.shared_models import SharedModels
 
     return SharedModels()
 

@@ -18,8 +18,8 @@ from comfy_api.latest import io
 from PIL import Image
 from server import PromptServer
 
-from ..retrieval.pins import write_pins
-from ..retrieval.reader import content_id
+from ..retrieval.pictures.reader import content_id
+from ..retrieval.ranking.pins import write_pins
 from .retrieve import RetrieveStyle
 from .sockets import StyleReferences
 

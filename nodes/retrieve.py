@@ -10,12 +10,13 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from PIL import Image
 
 from ..generation.settings import check_prompt
-from ..retrieval.filters import parse_filter
-from ..retrieval.reader import content_id, open_picture
+from ..retrieval.pictures.reader import content_id, open_picture
 from ..retrieval.records import StyleMatch
 from ..retrieval.search import STRATEGIES, StyleQuery, search
-from . import contact_sheet, convert, threads
-from .requirements import RETRIEVAL, choose, find_mistakes, require
+from ..retrieval.view.filters import parse_filter
+from . import contact_sheet, convert
+from .host import threads
+from .host.requirements import RETRIEVAL, choose, find_mistakes, require
 from .sockets import SHOWS, KnowledgeBase, StyleKB, StyleReferences, StyleReferencesSocket
 
 

@@ -13,13 +13,14 @@ import latent_preview
 import torch
 from comfy_api.latest import io
 
-from ..generation.int8 import kept_in
+from ..generation.layers.int8 import kept_in
 from ..generation.schedulers import SCHEDULERS
 from ..generation.settings import MAX_CLIP_SKIP, MAX_SEED, SPEEDS, STYLE_MODES, GenerationSettings, check_prompt
-from ..retrieval.reader import content_id
-from . import convert, provenance, threads
+from ..retrieval.pictures.reader import content_id
+from . import convert, provenance
+from .host import threads
+from .host.requirements import GENERATION, find_mistakes, require
 from .lora import with_distilled_lora
-from .requirements import GENERATION, find_mistakes, require
 from .sampler_inputs import read_inputs
 from .sockets import StylePipelineSocket, StyleReferencesSocket
 from .style_inputs import describe_references, known_encodings, style_inputs

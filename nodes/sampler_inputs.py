@@ -4,13 +4,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..generation.canny import fit_to
-from ..generation.prompts import read_segments
+from ..generation.conditioning.prompts import read_segments
+from ..generation.edges.canny import fit_to
 from ..generation.settings import GenerationSettings, check_size
 from ..generation.turbo import turbo_settings
-from . import convert, paths
+from . import convert
+from .host import paths
+from .host.requirements import OPENCV, require
 from .lora import distilled_loras
-from .requirements import OPENCV, require
 from .sockets import StyleReferences
 from .style_inputs import StyleControl, read_pictures, read_style
 

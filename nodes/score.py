@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..generation.edge_score import score_edges
+from ..generation.edges.score import score_edges
 from ..generation.settings import check_prompt
-from ..retrieval.calibration import score
+from ..retrieval.ranking.calibration import score
 from . import convert
-from .requirements import OPENCV, RETRIEVAL, find_mistakes, require
+from .host.requirements import OPENCV, RETRIEVAL, find_mistakes, require
 from .sockets import KnowledgeBase, StyleKB, StyleReferences, StyleReferencesSocket
 
 

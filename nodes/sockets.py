@@ -7,10 +7,10 @@ from typing import Any
 from comfy_api.latest import io
 from PIL import Image
 
-from ..retrieval.encoder import StyleEncoder
+from ..retrieval.encoders.encoder import StyleEncoder
+from ..retrieval.encoders.sentences import SentenceEncoder
 from ..retrieval.records import StyleMatch
-from ..retrieval.sentences import SentenceEncoder
-from ..retrieval.store import StyleStore
+from ..retrieval.store.store import StyleStore
 
 StyleKB = io.Custom("STYLE_KB")
 StyleReferencesSocket = io.Custom("STYLE_REFERENCES")

@@ -12,14 +12,14 @@ import torch
 from comfy_api.latest import io
 from PIL import Image
 
-from ..generation.reference_weights import read_weights, weigh
+from ..generation.conditioning.weights import read_weights, weigh
 from ..generation.settings import COMBINATIONS, REFERENCE_FITS
-from ..retrieval.reader import content_id
+from ..retrieval.pictures.reader import content_id
 from . import convert
 from .sockets import StyleReferences
 
 if TYPE_CHECKING:
-    from ..generation.conditioning import Reference
+    from ..generation.conditioning.references import Reference
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class StyleControl:
 
     def of(self, pictures: tuple[Image.Image, ...], known: list[np.ndarray | None]) -> list[Reference]:
         """Return the references as they are sampled with. known: their stored encodings, none at all or one each."""
-        from ..generation.conditioning import Reference
+        from ..generation.conditioning.references import Reference
 
         encodings = known or [None] * len(pictures)
         masks = [None] if self.masks is None else list(self.masks)
@@ -41,7 +41,7 @@ class StyleControl:
 
     @property
     def negative(self) -> Reference | None:
-        from ..generation.conditioning import Reference
+        from ..generation.conditioning.references import Reference
 
         return None if self.avoided is None else Reference(self.avoided)
 

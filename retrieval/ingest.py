@@ -12,15 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from . import stylepack
-from .dismissed import without_dismissed
-from .duplicates import near_duplicates
-from .encoder import StyleEncoder
-from .fetch import LIST_SUFFIX, check_url, is_url, named_source, read_url_list
-from .finder import find_pictures, look_at
-from .origin import same_weights
-from .own_pictures import PICTURES, fetch_all, no_longer_named, set_aside
-from .reader import (
+from .encoders.encoder import StyleEncoder
+from .pictures.fetch import LIST_SUFFIX, check_url, is_url, named_source, read_url_list
+from .pictures.finder import find_pictures, look_at
+from .pictures.reader import (
     DECODING,
     PACK_SUFFIX,
     SUFFIXES,
@@ -31,8 +26,13 @@ from .reader import (
     why_not_read,
 )
 from .records import Edit, IngestReport, Occurrence, SourceFile, StyleRecord
-from .store import StyleStore
-from .sync import Dropping, Progress, Readings, SyncRun, read_here
+from .store import stylepack
+from .store.origin import same_weights
+from .store.own_pictures import PICTURES, fetch_all, no_longer_named, set_aside
+from .store.store import StyleStore
+from .syncing.dismissed import without_dismissed
+from .syncing.duplicates import near_duplicates
+from .syncing.sync import Dropping, Progress, Readings, SyncRun, read_here
 
 UPDATES = ("sync", "add", "rebuild", "open")
 _ENCODED = 16  # encodings that are put to disk together

@@ -8,10 +8,10 @@ from langchain_core.retrievers import BaseRetriever
 from PIL import Image
 from pydantic import SkipValidation
 
-from .encoder import StyleEncoder
+from .encoders.encoder import StyleEncoder
 from .records import StyleMatch
 from .search import StyleQuery, search
-from .store import StyleStore
+from .store.store import StyleStore
 
 
 class StyleRetriever(BaseRetriever):

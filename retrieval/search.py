@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from . import fusion
-from .calibration import score, standing
-from .captions import CaptionTable
-from .encoder import StyleEncoder
-from .filters import Filter, parse_filter
-from .meanwhile import ChangedMeanwhile, again
-from .pins import NONE, read_pins, require_known, with_pinned_scores
-from .postings import words_of
+from .encoders.encoder import StyleEncoder
+from .encoders.sentences import SentenceEncoder
+from .ranking import fusion
+from .ranking.calibration import score, standing
+from .ranking.pins import NONE, read_pins, require_known, with_pinned_scores
 from .records import NoMatch, StyleMatch, StyleMatches, with_runner_up
-from .sentences import SentenceEncoder
-from .store import StyleStore
-from .view import Seen, View
+from .store.meanwhile import ChangedMeanwhile, again
+from .store.store import StyleStore
+from .view.captions import CaptionTable
+from .view.filters import Filter, parse_filter
+from .view.postings import words_of
+from .view.view import Seen, View
 
 STRATEGIES = ("hybrid", "semantic", "keyword", "image")
 

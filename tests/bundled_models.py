@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from style_pack.generation.files import check_files
-from style_pack.generation.pipeline import StylePipeline, load_pipeline
+from style_pack.generation.loading.files import check_files
+from style_pack.generation.loading.pipeline import StylePipeline, load_pipeline
 
 MODELS = Path(__file__).parents[1] / "models"
 

@@ -11,10 +11,10 @@ import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetPipeline, StableDiffusionPipeline
 from PIL import Image
 from places import ROOT
-from style_pack.generation.conditioning import Reference
+from style_pack.generation.conditioning.references import Reference
+from style_pack.generation.loading.weights import DTYPE_ARGUMENT
 from style_pack.generation.schedulers import build_scheduler
 from style_pack.generation.settings import GenerationSettings
-from style_pack.generation.weights import DTYPE_ARGUMENT
 
 SETTINGS = GenerationSettings("a castle at night", "blurry", 7, 3, 4.0, "ddim", 64, 64, ip_adapter_scale=0.8)
 LATENTS = 1e-3

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pack_names import PACK_FOLDER  # noqa: F401  the pack's import name is made by conftest
 from places import ROOT
-from style_pack.generation.files import check_files
-from style_pack.model_configs import clip_vision_config
-from style_pack.model_files import identify, load_state_dict, read_shapes
-from style_pack.retrieval.encoder import StyleEncoder
-from style_pack.retrieval.families import FAMILIES
-from style_pack.retrieval.sentences import SentenceEncoder
+from style_pack.generation.loading.files import check_files
+from style_pack.model_files.configs import clip_vision_config
+from style_pack.model_files.identify import identify, load_state_dict, read_shapes
+from style_pack.retrieval.encoders.encoder import StyleEncoder
+from style_pack.retrieval.encoders.families import FAMILIES
+from style_pack.retrieval.encoders.sentences import SentenceEncoder
 
 FUZZ = settings(
     deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from ..index import PACKAGES, SETTINGS, EngineChoice, StyleIndex
+from .base import PACKAGES, SETTINGS, EngineChoice, StyleIndex
 
 
 def open_index(choice: EngineChoice, folder: Path, collection: str, apart: bool = False) -> StyleIndex:

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..index import DamagedIndex, EngineChoice
+from .base import DamagedIndex, EngineChoice
 
 _PROGRAM = Path(__file__).with_name("apart_process.py")
 _ADVICE = ": run it again."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..index import StyleIndex
+    from .base import StyleIndex
 
 _HERE = Path(__file__).resolve().parent
 _PACK = "style_rag"  # under ComfyUI the pack's folder can have any name
@@ -49,8 +49,8 @@ def _answer_all(answers: Any) -> None:
 
 
 def _answer(opened: dict[int, StyleIndex], told: dict[str, Any], arrays: list[np.ndarray]) -> list[np.ndarray]:
-    from ..index import EngineChoice
     from . import open_index
+    from .base import EngineChoice
 
     call, number = told["call"], told["index"]
     if call == "open":

@@ -18,7 +18,7 @@ from chromadb.config import Settings
 from chromadb.errors import ChromaError, InternalError, NotFoundError
 from httpx import TransportError
 
-from ..index import DamagedIndex, EngineChoice, as_keys, identity_of, no_answer
+from .base import DamagedIndex, EngineChoice, as_keys, identity_of, no_answer
 
 _PAGE = 2000
 # Measured on 20,000 clustered vectors of 512 numbers: recall@10 was 0.965 at Chroma's own 16 / 100 / 100.

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
-from ..index import EngineChoice, as_keys
+from .base import EngineChoice, as_keys
 
 _PAGE = 500
 

@@ -11,7 +11,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException
 
-from ..index import EngineChoice, as_keys, identity_of, no_answer
+from .base import EngineChoice, as_keys, identity_of, no_answer
 
 _PAGE = 500
 # A folder can be opened once; the stores of one process, an older and a newer, share what they opened.

@@ -11,8 +11,8 @@ import zlib
 from contextlib import closing
 from pathlib import Path
 
-from ..durable import checksum
-from ..index import DamagedIndex, EngineChoice
+from ..disk.durable import checksum
+from .base import DamagedIndex, EngineChoice
 
 _CHROMA = "chroma.sqlite3"
 _OPENINGS = "acquire_write"  # Chroma's table that grows by a row whenever it is opened

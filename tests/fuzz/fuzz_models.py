@@ -12,9 +12,10 @@ from typing import Any
 from bundled_models import MODELS, load_bundled
 from fuzz_watch import Target, text_of
 from safetensors.torch import save
-from style_pack.generation import files, lora, prompts
+from style_pack.generation.conditioning import prompts
+from style_pack.generation.loading import files, lora
 from style_pack.generation.settings import check_prompt
-from style_pack.model_files import fingerprint, identify
+from style_pack.model_files.identify import fingerprint, identify
 
 HEADER = 8  # bytes of the length in front of a safetensors header
 bundled = cache(load_bundled)

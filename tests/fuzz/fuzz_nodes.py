@@ -20,7 +20,8 @@ from comfy.cli_args import args
 from fuzz_requests import LINE, ask, form, registered
 from fuzz_targets import WORKFLOWS
 from fuzz_watch import NEVER, Target, text_of
-from style_pack.nodes import paths, provenance, source_paths
+from style_pack.nodes import provenance
+from style_pack.nodes.host import paths, source_paths
 from style_pack.nodes.knowledge_base import StyleKnowledgeBase
 from style_pack.nodes.pipeline import LoadStylePipeline
 from style_pack.nodes.retrieve import RetrieveStyle

@@ -12,7 +12,8 @@ from aiohttp import StreamReader, web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
 from server import PromptServer
-from style_pack.nodes import provenance, routes
+from style_pack.nodes import provenance
+from style_pack.nodes.routes import routes
 
 LINE = "-----fuzz"
 

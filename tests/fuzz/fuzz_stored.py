@@ -19,12 +19,13 @@ import fuzz_pictures
 import numpy as np
 from fakes import ColourEncoder
 from fuzz_watch import NEVER, Target
-from style_pack.retrieval import filters, stylepack
-from style_pack.retrieval.encodings import Encodings
-from style_pack.retrieval.index import read_choice
+from style_pack.retrieval.engines.base import read_choice
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.records import StyleRecord
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store import stylepack
+from style_pack.retrieval.store.encodings import Encodings
+from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.view import filters
 
 ID = "a" * 64
 

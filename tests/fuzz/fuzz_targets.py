@@ -9,11 +9,13 @@ from typing import Any
 
 import fuzz_pictures
 from fuzz_watch import NEVER, Target, text_of
-from style_pack.retrieval import fetch, filters, pins, read_ahead
-from style_pack.retrieval.origin import check_name
-from style_pack.retrieval.postings import Postings
-from style_pack.retrieval.reader import read_source
+from style_pack.retrieval.pictures import fetch, read_ahead
+from style_pack.retrieval.pictures.reader import read_source
+from style_pack.retrieval.ranking import pins
 from style_pack.retrieval.records import SourceFile, StyleRecord
+from style_pack.retrieval.store.origin import check_name
+from style_pack.retrieval.view import filters
+from style_pack.retrieval.view.postings import Postings
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 

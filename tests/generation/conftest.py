@@ -2,7 +2,7 @@
 
 import pytest
 from bundled_models import load_bundled
-from style_pack.generation.pipeline import StylePipeline
+from style_pack.generation.loading.pipeline import StylePipeline
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from plain_diffusers import SETTINGS, edges, read_scheduler_config, reference
 from style_pack.generation.denoise import Conditioning, denoise
-from style_pack.generation.pipeline import Denoiser, StylePipeline
+from style_pack.generation.loading.pipeline import Denoiser, StylePipeline
 from style_pack.generation.plan import plan_steps
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import SCHEDULERS, build_scheduler

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from style_pack.generation.canny import Edges, edges_from_sketch, fit_to
+from style_pack.generation.edges.canny import Edges, edges_from_sketch, fit_to
 
 KEEP = (0, 0)
 THRESHOLDS = (50, 150)

@@ -7,9 +7,9 @@ import published_layouts as published
 import pytest
 import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
-from style_pack.generation import weights
-from style_pack.generation.files import check_files
-from style_pack.generation.pipeline import load_pipeline
+from style_pack.generation.loading import weights
+from style_pack.generation.loading.files import check_files
+from style_pack.generation.loading.pipeline import load_pipeline
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import build_scheduler
 from style_pack.generation.settings import GenerationSettings

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from style_pack.generation.decoding import decode
-from style_pack.generation.pipeline import StylePipeline
+from style_pack.generation.loading.pipeline import StylePipeline
 
 LATENTS = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from style_pack.generation.edge_score import score_edges
+from style_pack.generation.edges.score import score_edges
 
 
 def square(size: int = 256, at: int = 64, side: int = 128) -> np.ndarray:

@@ -12,14 +12,14 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
-from style_pack.generation import pipeline as loading
-from style_pack.generation import weights
-from style_pack.generation.conditioning import Reference, encode_pictures
-from style_pack.generation.files import check_files
+from style_pack.generation.conditioning.references import Reference, encode_pictures
+from style_pack.generation.loading import pipeline as loading
+from style_pack.generation.loading import weights
+from style_pack.generation.loading.files import check_files
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import build_scheduler
 from style_pack.generation.settings import GenerationSettings
-from style_pack.model_files import identify
+from style_pack.model_files.identify import identify
 from transformers import CLIPTextModel
 
 SIZE = published.SMALL

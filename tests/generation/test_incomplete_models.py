@@ -10,10 +10,10 @@ import published_layouts as published
 import pytest
 import torch
 from safetensors.torch import load_file
-from style_pack.generation import weights
-from style_pack.generation.ip_adapter import add_ip_adapter
-from style_pack.generation.pipeline import _image_processor
-from style_pack.model_files import identify
+from style_pack.generation.loading import weights
+from style_pack.generation.loading.ip_adapter import add_ip_adapter
+from style_pack.generation.loading.pipeline import _image_processor
+from style_pack.model_files.identify import identify
 
 State = dict[str, torch.Tensor]
 SIZE = published.SMALL

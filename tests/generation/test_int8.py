@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from plain_diffusers import SETTINGS, edges, reference
-from style_pack.generation.int8 import Int8Layer, KeptLayer, keep_in, kept_in, quantise, to_int8
-from style_pack.generation.lora import merged, merged_bytes
-from style_pack.generation.pipeline import StylePipeline, add_lora
+from style_pack.generation.layers.int8 import Int8Layer, KeptLayer, keep_in, kept_in, quantise, to_int8
+from style_pack.generation.loading.lora import merged, merged_bytes
+from style_pack.generation.loading.pipeline import StylePipeline, add_lora
 from style_pack.generation.sampler import generate
 from test_lora import write_lora
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from plain_diffusers import LATENTS, SETTINGS, edges, plain, reference
 from published_layouts import save
-from style_pack.generation import saved_work
-from style_pack.generation.pipeline import StylePipeline, add_lora
+from style_pack.generation.layers import cached_layers as saved_work
+from style_pack.generation.layers.cached_layers import forget_packed
+from style_pack.generation.loading.pipeline import StylePipeline, add_lora
 from style_pack.generation.sampler import generate
-from style_pack.generation.saved_work import forget_packed
-from style_pack.model_files import identify
+from style_pack.model_files.identify import identify
 
 RANK, ALPHA = 4, 2.0
 TARGETS = re.compile(r"attn\d\.to_[qkv]$|attn\d\.to_out\.0$|ff\.net\.0\.proj$|proj_in$|conv1$|self_attn\.\w+_proj$")

@@ -10,8 +10,8 @@ import pytest
 import torch
 from plain_diffusers import SETTINGS, edges, reference
 from style_pack.generation import memory_ladder
+from style_pack.generation.loading.pipeline import StylePipeline
 from style_pack.generation.memory_ladder import OUT_OF_MEMORY, MemoryLadder, SlicedAttention, is_out_of_memory
-from style_pack.generation.pipeline import StylePipeline
 from style_pack.generation.sampler import GenerationResult, generate
 
 

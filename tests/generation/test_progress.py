@@ -8,7 +8,7 @@ import pytest
 import torch
 from plain_diffusers import SETTINGS, edges, read_scheduler_config, reference
 from style_pack.generation.denoise import _clean
-from style_pack.generation.pipeline import StylePipeline
+from style_pack.generation.loading.pipeline import StylePipeline
 from style_pack.generation.plan import noise_levels
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import SCHEDULERS, build_scheduler

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 from plain_diffusers import LATENTS, SETTINGS, plain, reference
-from style_pack.generation.conditioning import Reference, encode_pictures
-from style_pack.generation.pipeline import StylePipeline
-from style_pack.generation.reference_fit import PAPER, squares
+from style_pack.generation.conditioning.fit import PAPER, squares
+from style_pack.generation.conditioning.references import Reference, encode_pictures
+from style_pack.generation.loading.pipeline import StylePipeline
 from style_pack.generation.sampler import generate
 from style_pack.generation.settings import REFERENCE_FITS
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from plain_diffusers import LATENTS, SETTINGS, edges, plain, reference
-from style_pack.generation.conditioning import Reference, encode_pictures
-from style_pack.generation.deep_features import DeepFeatures
-from style_pack.generation.pipeline import StylePipeline
+from style_pack.generation.conditioning.references import Reference, encode_pictures
+from style_pack.generation.layers.deep_cache import DeepFeatures
+from style_pack.generation.loading.pipeline import StylePipeline
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import SCHEDULERS, build_scheduler
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 from plain_diffusers import SETTINGS, edges, reference
-from style_pack.generation import saved_work
-from style_pack.generation.pipeline import StylePipeline
+from style_pack.generation.layers import cached_layers as saved_work
+from style_pack.generation.layers.cached_layers import EqualHalves, forget_packed, packed_convolutions
+from style_pack.generation.loading.pipeline import StylePipeline
 from style_pack.generation.sampler import generate
-from style_pack.generation.saved_work import EqualHalves, forget_packed, packed_convolutions
 
 
 def rows(layer: torch.nn.Module) -> tuple[list[int], torch.utils.hooks.RemovableHandle]:

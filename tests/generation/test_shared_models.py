@@ -12,11 +12,11 @@ import torch
 from places import ROOT
 from plain_diffusers import SETTINGS, edges, reference
 from safetensors.torch import load_file, save_file
-from style_pack.generation.files import check_files
-from style_pack.generation.int8 import kept_in
-from style_pack.generation.pipeline import StylePipeline, load_pipeline
+from style_pack.generation.layers.int8 import kept_in
+from style_pack.generation.loading.files import check_files
+from style_pack.generation.loading.pipeline import StylePipeline, load_pipeline
+from style_pack.generation.loading.shared_models import SharedModels
 from style_pack.generation.sampler import generate
-from style_pack.generation.shared_models import SharedModels
 
 MODELS = ROOT / "models"
 BASE, CONTROL = MODELS / "sd-tiny", MODELS / "controlnet-canny-tiny"

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from style_pack.generation.sketch import Sketch, looks_like_edges, read_sketch
+from style_pack.generation.edges.sketch import Sketch, looks_like_edges, read_sketch
 
 SIZE = 256
 CORNERS = (88, 168)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from diffusers.image_processor import IPAdapterMaskProcessor
 from plain_diffusers import LATENTS, SETTINGS, edges, plain, reference
-from style_pack.generation.conditioning import Reference, encode_pictures
-from style_pack.generation.pipeline import StylePipeline
-from style_pack.generation.reference_weights import read_weights, shares, weigh
+from style_pack.generation.conditioning.references import Reference, encode_pictures
+from style_pack.generation.conditioning.weights import read_weights, shares, weigh
+from style_pack.generation.layers.style_attention import Region, SharedStyle
+from style_pack.generation.loading.pipeline import StylePipeline
 from style_pack.generation.sampler import generate
-from style_pack.generation.style_attention import Region, SharedStyle
 
 AVERAGED = replace(SETTINGS, combine="averaged")
 BALANCED = replace(SETTINGS, num_inference_steps=6, speed="balanced")

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from style_pack.generation.thinning import prune, thin
+from style_pack.generation.edges.thinning import prune, thin
 
 
 def parts(mask: np.ndarray) -> tuple[int, int]:

@@ -36,7 +36,7 @@ def import_pack(base: Path) -> None:
 
 class Writer:
     def __init__(self, uploads: Path) -> None:
-        from style_pack.nodes import gallery, gallery_changes
+        from style_pack.nodes.routes import gallery, gallery_changes
         from writer_process import Encoder
 
         self._changes = gallery_changes
@@ -93,7 +93,7 @@ class Writer:
         say("rebuilt")
 
     def export(self) -> None:
-        from style_pack.retrieval.stylepack import export_pack
+        from style_pack.retrieval.store.stylepack import export_pack
 
         store = self._open(NAME)
         say(f"exported {export_pack(store, store.folder.parent / 'all.stylepack')}")

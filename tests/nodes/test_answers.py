@@ -18,7 +18,7 @@ def answer(comfy_nodes: Nodes, error: Exception) -> tuple[int, str]:
     async def refuse(request: web.Request) -> web.StreamResponse:
         raise error
 
-    route = module(comfy_nodes, "answers").answering(refuse)
+    route = module(comfy_nodes, "routes.answers").answering(refuse)
     made = asyncio.run(route(make_mocked_request("GET", "/style_rag/knowledge_bases")))
     return made.status, json.loads(made.body)["error"]
 

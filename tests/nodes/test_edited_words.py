@@ -11,7 +11,7 @@ Nodes = dict[str, Any]
 
 
 def test_an_edit_outlives_sync_rebuild_removal_and_a_second_file(comfy_nodes: Nodes, tmp_path: Path) -> None:
-    gallery, changes = module(comfy_nodes, "gallery"), module(comfy_nodes, "gallery_changes")
+    gallery, changes = module(comfy_nodes, "routes.gallery"), module(comfy_nodes, "routes.gallery_changes")
 
     def run(update: str) -> dict[str, Any]:
         comfy_nodes["StyleKnowledgeBase"].execute("edited words", str(tmp_path), "bundled/clip-tiny", update)

@@ -45,7 +45,7 @@ def paths(comfy_nodes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path
     (pooling.parents[1] / "config.json").write_text('{"model_type": "bert", "hidden_size": 384}')
     monkeypatch.setitem(known, "text_encoders", ([str(tmp_path / "text_encoders")], {".safetensors"}))
     folder_paths.filename_list_cache.clear()
-    yield sys.modules[comfy_nodes["CannyFromSketch"].__module__.rpartition(".")[0] + ".paths"]
+    yield sys.modules[comfy_nodes["CannyFromSketch"].__module__.rpartition(".")[0] + ".host.paths"]
     folder_paths.filename_list_cache.clear()
 
 

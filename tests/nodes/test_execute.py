@@ -211,7 +211,7 @@ def test_the_loader_says_what_was_looked_for_where_and_what_is_there(comfy_nodes
 @pytest.mark.parametrize("name", ["../../secret.safetensors", "/etc/passwd", "..\\x.ckpt", ""])
 def test_a_model_name_cannot_leave_its_folder(comfy_nodes: Nodes, name: str) -> None:
     with pytest.raises(FileNotFoundError, match="was not found"):
-        module(comfy_nodes, "paths").find_model("base_model", name)
+        module(comfy_nodes, "host.paths").find_model("base_model", name)
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../x", ".hidden", "a" * 65, "x\n", "C:"])
@@ -233,7 +233,7 @@ def test_sources_are_checked_before_anything_runs(comfy_nodes: Nodes, tmp_path: 
 def test_a_server_on_a_network_reads_only_comfyuis_folders(
     comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources = module(comfy_nodes, "source_paths")
+    sources = module(comfy_nodes, "host.source_paths")
     for listen in ("0.0.0.0", "127.0.0.1,192.168.1.5", "::", "example.org"):
         monkeypatch.setattr(sources.args, "listen", listen)
         with pytest.raises(PermissionError, match="lies outside ComfyUI's folders"):
@@ -247,7 +247,7 @@ def test_a_server_on_a_network_reads_only_comfyuis_folders(
 def test_a_server_on_a_network_fetches_urls_when_its_owner_says_so(
     comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources, url = module(comfy_nodes, "source_paths"), "https://example.org/a.png"
+    sources, url = module(comfy_nodes, "host.source_paths"), "https://example.org/a.png"
     monkeypatch.setattr(sources.paths, "system_user_directory", lambda: str(tmp_path))
     assert sources.resolve_sources(f"{url}\nstyles") == [url, sources.paths.PACK / "styles"]
     monkeypatch.setattr(sources.args, "listen", "0.0.0.0")
@@ -275,7 +275,7 @@ def test_a_missing_package_is_named_by_the_node_that_needs_it(
 def test_a_package_that_is_too_old_is_named_with_the_version_that_works(
     comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requirements = module(comfy_nodes, "requirements")
+    requirements = module(comfy_nodes, "host.requirements")
     requirements._too_old.cache_clear()
     have = {"chromadb": "1.5.1", "transformers": "5.24.0.dev0", "filelock": "no version"}
     monkeypatch.setattr(requirements, "version", have.__getitem__)
@@ -380,7 +380,7 @@ def style(
 
 
 def test_a_picture_scores_high_against_its_own_style_and_low_against_another(comfy_nodes: Nodes) -> None:
-    pack = module(comfy_nodes, "paths").PACK
+    pack = module(comfy_nodes, "host.paths").PACK
     files = [sorted((pack / "styles" / name).glob("*.jpg")) for name in ("blueprint", "industrial-rust")]
     (own, sibling), other = [Image.open(file).convert("RGB") for file in files[0][:2]], Image.open(files[1][1])
     image = module(comfy_nodes, "convert").pil_to_image(own)

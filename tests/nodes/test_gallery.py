@@ -18,7 +18,7 @@ Nodes = dict[str, Any]
 def test_a_link_out_of_the_allowed_folders_is_not_served(
     comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gallery, sources = module(comfy_nodes, "gallery"), module(comfy_nodes, "source_paths")
+    gallery, sources = module(comfy_nodes, "routes.gallery"), module(comfy_nodes, "host.source_paths")
     import folder_paths
 
     secret = tmp_path / "secret.png"
@@ -41,7 +41,7 @@ def test_a_link_out_of_the_allowed_folders_is_not_served(
 def test_a_thumbnail_may_be_asked_for_many_times_at_once(
     comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gallery = module(comfy_nodes, "gallery")
+    gallery = module(comfy_nodes, "routes.gallery")
     drafts = sys.modules[gallery.write_durably.__module__]
     Image.new("RGB", (400, 300), "teal").save(tmp_path / "a.png")
     comfy_nodes["StyleKnowledgeBase"].execute("at once", str(tmp_path), "bundled/clip-tiny", "sync")
@@ -62,11 +62,11 @@ def test_a_thumbnail_may_be_asked_for_many_times_at_once(
 def test_to_list_to_look_up_and_thumbnails_do_not_wait_for_the_engine_to_start(
     comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gallery = module(comfy_nodes, "gallery")
+    gallery = module(comfy_nodes, "routes.gallery")
     for colour in ("teal", "navy"):
         Image.new("RGB", (40, 30), colour).save(tmp_path / f"{colour}.png")
     comfy_nodes["StyleKnowledgeBase"].execute("starting", str(tmp_path), "bundled/clip-tiny", "sync")
-    snapshot = sys.modules[gallery.StyleEncoder.__module__.replace(".encoder", ".snapshot")]
+    snapshot = sys.modules[gallery.StyleEncoder.__module__.replace(".encoders.encoder", ".store.snapshot")]
     begun, may_start = threading.Event(), threading.Event()
     open_index = snapshot.open_index
 
@@ -76,7 +76,7 @@ def test_to_list_to_look_up_and_thumbnails_do_not_wait_for_the_engine_to_start(
         return open_index(*arguments)
 
     monkeypatch.setattr(snapshot, "open_index", held_back)
-    query = sys.modules[snapshot.__name__.replace(".snapshot", ".search")].StyleQuery("navy")
+    query = sys.modules[snapshot.__name__.replace(".store.snapshot", ".search")].StyleQuery("navy")
 
     def look() -> set[str]:
         listed = gallery.list_styles("starting", 0, 9, "name:navy")["styles"]
@@ -114,7 +114,7 @@ def add(changes: Any, folder: Path, name: str, colours: list[str]) -> list[str]:
 def test_a_picture_that_lost_its_bytes_is_listed_as_lost_until_it_is_added_again(
     comfy_nodes: Nodes, tmp_path: Path
 ) -> None:
-    gallery, changes = module(comfy_nodes, "gallery"), module(comfy_nodes, "gallery_changes")
+    gallery, changes = module(comfy_nodes, "routes.gallery"), module(comfy_nodes, "routes.gallery_changes")
     ids = add(changes, tmp_path, "lost", ["teal", "navy", "plum"])
     record = gallery.find_record(gallery.open_store("lost"), ids[0])
     Path(record.file).write_bytes(b"")
@@ -139,7 +139,7 @@ def test_a_picture_that_lost_its_bytes_is_listed_as_lost_until_it_is_added_again
 
 
 def test_a_thumbnail_that_is_not_whole_is_made_again(comfy_nodes: Nodes, tmp_path: Path) -> None:
-    gallery, changes = module(comfy_nodes, "gallery"), module(comfy_nodes, "gallery_changes")
+    gallery, changes = module(comfy_nodes, "routes.gallery"), module(comfy_nodes, "routes.gallery_changes")
     [id] = add(changes, tmp_path, "small", ["teal"])
     whole = gallery.read_thumbnail("small", id)
     kept = gallery.thumbnail_path(gallery.open_store("small"), id)
@@ -153,7 +153,7 @@ def test_a_thumbnail_that_is_not_whole_is_made_again(comfy_nodes: Nodes, tmp_pat
 def test_a_damaged_index_heals_inside_comfyui(
     comfy_nodes: Nodes, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
-    gallery, changes = module(comfy_nodes, "gallery"), module(comfy_nodes, "gallery_changes")
+    gallery, changes = module(comfy_nodes, "routes.gallery"), module(comfy_nodes, "routes.gallery_changes")
     name = f"damaged {len(content)}"
     ids = add(changes, tmp_path, name, ["teal", "navy", "plum"])
     store = gallery.open_store(name)
@@ -174,7 +174,7 @@ def test_a_damaged_index_heals_inside_comfyui(
 def test_a_thumbnail_is_shown_also_where_it_cannot_be_kept(
     comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gallery = module(comfy_nodes, "gallery")
+    gallery = module(comfy_nodes, "routes.gallery")
     import folder_paths
 
     folder = Path(folder_paths.get_input_directory()) / "full disk"

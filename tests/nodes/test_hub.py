@@ -72,7 +72,7 @@ def hub(comfy_nodes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterato
         huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + template[template.index("/{repo_id}") :]
     )
     Hub.asked.clear()
-    yield sys.modules[comfy_nodes["CannyFromSketch"].__module__.rpartition(".")[0] + ".hub"]
+    yield sys.modules[comfy_nodes["CannyFromSketch"].__module__.rpartition(".")[0] + ".host.hub"]
     server.shutdown()
 
 

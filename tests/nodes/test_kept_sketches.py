@@ -22,7 +22,7 @@ def loaded(nodes: Nodes, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """What core's LoadImage makes of a sketch that was sent: (H, W, 3) and mask, 0..255."""
     from nodes import LoadImage
 
-    image, mask = LoadImage().load_image(module(nodes, "sketch_to_picture").keep_sketch(path))
+    image, mask = LoadImage().load_image(module(nodes, "routes.generate").keep_sketch(path))
     assert len(image) == 1
     return (image[0].numpy() * 255).round(), (mask[0].numpy() * 255).round()
 
@@ -57,7 +57,7 @@ def test_the_same_sketch_may_arrive_many_times_at_once(
 ) -> None:
     Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
     together = threading.Barrier(8)
-    drafts = sys.modules[module(comfy_nodes, "sketch_to_picture").write_durably.__module__]
+    drafts = sys.modules[module(comfy_nodes, "routes.generate").write_durably.__module__]
     replace = drafts.os.replace
 
     def after_all_have_written(draft: Path, target: Path) -> None:
@@ -65,7 +65,7 @@ def test_the_same_sketch_may_arrive_many_times_at_once(
         replace(draft, target)
 
     monkeypatch.setattr(drafts.os, "replace", after_all_have_written)
-    keep_sketch = module(comfy_nodes, "sketch_to_picture").keep_sketch
+    keep_sketch = module(comfy_nodes, "routes.generate").keep_sketch
     with ThreadPoolExecutor(8) as pool:
         names = list(pool.map(keep_sketch, [tmp_path / "a.png"] * 8))
     assert len(set(names)) == 1

@@ -51,7 +51,7 @@ def turbo(comfy_nodes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, bundled:
     """The settings of a picture that the bundled models made at speed turbo, where `bundled` is their own LoRA."""
     node = comfy_nodes["ControlNetIPAdapterSampler"]
     package = node.__module__.rpartition(".")[0]
-    monkeypatch.setattr(sys.modules[f"{package}.paths"], "BUNDLED_TURBO", bundled)
+    monkeypatch.setattr(sys.modules[f"{package}.host.paths"], "BUNDLED_TURBO", bundled)
     # as a graph without the editor sets it
     monkeypatch.setattr(node, "hidden", SimpleNamespace(unique_id="1", prompt=None, extra_pnginfo=None))
     inputs = node.define_schema().inputs

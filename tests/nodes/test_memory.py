@@ -15,14 +15,14 @@ import pytest
 import torch
 from PIL import Image
 from style_pack.generation import sampler
-from style_pack.generation.conditioning import Reference
-from style_pack.generation.int8 import to_int8
-from style_pack.generation.ip_adapter import add_ip_adapter
-from style_pack.generation.pipeline import Denoiser, StylePipeline
+from style_pack.generation.conditioning.references import Reference
+from style_pack.generation.layers.int8 import to_int8
+from style_pack.generation.loading.ip_adapter import add_ip_adapter
+from style_pack.generation.loading.pipeline import Denoiser, StylePipeline
+from style_pack.generation.loading.shared_models import of_the_same_layers
+from style_pack.generation.loading.weights import load_tokenizer
 from style_pack.generation.settings import GenerationSettings
-from style_pack.generation.shared_models import of_the_same_layers
-from style_pack.generation.weights import load_tokenizer
-from style_pack.model_files import identify
+from style_pack.model_files.identify import identify
 from test_execute import Nodes, module
 from transformers import CLIPImageProcessor
 
@@ -56,7 +56,7 @@ class Card:
 
     def __init__(self, comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
         self.mm: Any = importlib.import_module("comfy.model_management")
-        self.memory = module(comfy_nodes, "memory")
+        self.memory = module(comfy_nodes, "host.memory")
         self.size, self.loads, self.stages = size, [], {}
         device = torch.device("meta")
         for name in ("get_torch_device", "unet_offload_device"):
@@ -196,7 +196,7 @@ def test_another_models_need_of_room_takes_all_of_ours_out_and_the_next_run_brin
 
 
 def test_what_comfyui_frees_keeps_no_copies_of_its_weights(comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory, mm = module(comfy_nodes, "memory"), importlib.import_module("comfy.model_management")
+    memory, mm = module(comfy_nodes, "host.memory"), importlib.import_module("comfy.model_management")
     saved_work = sys.modules[memory.forget_packed.__module__]
     monkeypatch.setattr(mm, "get_torch_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(mm, "current_loaded_models", [])

@@ -69,7 +69,7 @@ def test_a_load_that_runs_out_of_memory_leaves_nothing_behind(
 def test_an_interrupt_is_never_taken_for_a_shortage_of_memory(
     comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    memory, mm = module(comfy_nodes, "memory"), importlib.import_module("comfy.model_management")
+    memory, mm = module(comfy_nodes, "host.memory"), importlib.import_module("comfy.model_management")
     for theirs in (torch.cuda.OutOfMemoryError, Exception):
         monkeypatch.setattr(mm, "OOM_EXCEPTION", theirs)
         assert memory.is_out_of_memory(torch.cuda.OutOfMemoryError("CUDA out of memory."))
@@ -79,7 +79,7 @@ def test_an_interrupt_is_never_taken_for_a_shortage_of_memory(
 
 
 def test_newer_comfyuis_answer_counts(comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory, mm = module(comfy_nodes, "memory"), importlib.import_module("comfy.model_management")
+    memory, mm = module(comfy_nodes, "host.memory"), importlib.import_module("comfy.model_management")
     assert not memory.is_out_of_memory(RuntimeError("a device that torch does not know"))
     monkeypatch.setattr(mm, "is_oom", lambda error: "does not know" in str(error), raising=False)
     assert memory.is_out_of_memory(RuntimeError("a device that torch does not know"))

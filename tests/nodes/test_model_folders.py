@@ -76,14 +76,14 @@ def test_nothing_is_read_again_at_the_next_queueing(
 
 
 def test_what_is_new_damaged_or_mended_is_seen_at_the_next_look(comfy_nodes: dict[str, Any], models: Path) -> None:
-    paths = module(comfy_nodes, "paths")
+    paths = module(comfy_nodes, "host.paths")
     assert own(paths, "lora") == ["good.safetensors"]
     (models / "loras" / "more").mkdir()
     later = models / "loras" / "more" / "later.SAFETENSORS"
     later.write_bytes(b"cut")
     assert own(paths, "lora") == ["good.safetensors"]
     with pytest.raises(ValueError, match=r"later.SAFETENSORS is damaged"):
-        module(comfy_nodes, "model_folders").identified_in_time(paths.find_model("lora", "more/later.SAFETENSORS"))
+        module(comfy_nodes, "host.model_folders").identified_in_time(paths.find_model("lora", "more/later.SAFETENSORS"))
     shutil.copyfile(models / "loras" / "good.safetensors", later)
     assert own(paths, "lora") == ["good.safetensors", os.path.join("more", "later.SAFETENSORS")]
     config = models / "clip_vision" / "clip" / "config.json"
@@ -99,7 +99,7 @@ def test_what_is_new_damaged_or_mended_is_seen_at_the_next_look(comfy_nodes: dic
 def test_what_never_answers_holds_nobody_up_and_hides_nothing_else(
     comfy_nodes: dict[str, Any], models: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    paths, answer = module(comfy_nodes, "paths"), threading.Event()
+    paths, answer = module(comfy_nodes, "host.paths"), threading.Event()
     for folder in ("loras", "clip_vision", "ipadapter", "checkpoints"):
         (models / folder / f"dead {call}").mkdir()
         shutil.copyfile(models / "loras" / "good.safetensors", models / folder / f"dead {call}" / "a.safetensors")
@@ -131,7 +131,7 @@ def test_folders_that_other_packs_register_in_forms_of_their_own_are_read(
 ) -> None:
     import folder_paths
 
-    paths, known = module(comfy_nodes, "paths"), folder_paths.folder_names_and_paths
+    paths, known = module(comfy_nodes, "host.paths"), folder_paths.folder_names_and_paths
     forms: list[Any] = [([models / "loras"], [".safetensors"]), (str(models / "loras"), set()), ([], set())]
     for form in forms:
         monkeypatch.setitem(known, "loras", form)

@@ -76,7 +76,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, name: str, kind: str, size: float) 
 
 @pytest.mark.parametrize("name", CARDS)
 def test_auto_is_what_comfyui_computes_in(comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    memory = module(comfy_nodes, "memory")
+    memory = module(comfy_nodes, "host.memory")
     kind, size, computed, kept = CARDS[name]
     pretend(monkeypatch, name, kind, size)
     assert memory.choose_dtype("auto") == memory.choose_dtype("int8") == computed
@@ -110,7 +110,7 @@ def test_auto_follows_what_comfyui_was_started_with(
     comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, name: str, flag: str, computed: Any, kept: Any
 ) -> None:
     """--force-fp32 is read into a constant when ComfyUI starts."""
-    memory, mm = module(comfy_nodes, "memory"), importlib.import_module("comfy.model_management")
+    memory, mm = module(comfy_nodes, "host.memory"), importlib.import_module("comfy.model_management")
     pretend(monkeypatch, name, *CARDS[name][:2])
     monkeypatch.setattr(mm if flag.isupper() else mm.args, flag, True)
     assert memory.choose_dtype("auto") == memory.choose_dtype("int8") == computed
@@ -123,7 +123,9 @@ def test_a_pipeline_is_kept_in_what_comfyui_stores_and_computes_in_what_it_compu
 ) -> None:
     """--fp16-unet on a processor, where ComfyUI widens every layer as it does on a GTX 1650."""
     mm: Any = importlib.import_module("comfy.model_management")
-    kept_in = importlib.import_module(module(comfy_nodes, "pipeline").PipelineFiles.__module__[:-5] + "int8").kept_in
+    kept_in = importlib.import_module(
+        module(comfy_nodes, "pipeline").PipelineFiles.__module__.replace(".loading.files", ".layers.int8")
+    ).kept_in
     monkeypatch.setattr(mm.args, "fp16_unet", True)
     bundled = ("bundled/sd-tiny", "bundled/controlnet-canny-tiny", "bundled/ip-adapter-tiny")
     pipeline = comfy_nodes["LoadStylePipeline"].execute(*bundled, "auto").args[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from style_pack.retrieval.finder import find_pictures
+from style_pack.retrieval.pictures.finder import find_pictures
 
 Nodes = dict[str, type]
 
@@ -15,7 +15,7 @@ Nodes = dict[str, type]
 @pytest.fixture
 def sources(comfy_nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     package = comfy_nodes["StyleKnowledgeBase"].__module__.rpartition(".")[0]
-    found = sys.modules[f"{package}.source_paths"]
+    found = sys.modules[f"{package}.host.source_paths"]
     for folder in ("input", "elsewhere"):
         (tmp_path / folder).mkdir()
     monkeypatch.setattr(found.folder_paths, "get_input_directory", lambda: str(tmp_path / "input"))

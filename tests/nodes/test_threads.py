@@ -21,7 +21,7 @@ def test_a_thread_that_computes_alone_leaves_the_others_their_processors(comfy_n
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        alone = ThreadPoolExecutor(1, initializer=module(comfy_nodes, "threads").compute_alone)
+        alone = ThreadPoolExecutor(1, initializer=module(comfy_nodes, "host.threads").compute_alone)
         later = ThreadPoolExecutor(1)
         counts = [pool.submit(torch.get_num_threads).result() for pool in (alone, later, alone)]
         assert (counts, torch.get_num_threads()) == ([1, 3, 1], 3)
@@ -30,7 +30,7 @@ def test_a_thread_that_computes_alone_leaves_the_others_their_processors(comfy_n
 
 
 def test_a_search_whose_asker_has_hung_up_is_not_made(comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    routes, made = module(comfy_nodes, "routes"), []
+    routes, made = module(comfy_nodes, "routes.routes"), []
     monkeypatch.setattr(routes.gallery, "search_styles", lambda name, query: made.append(name) or {"matches": []})
     for transport in (None, SimpleNamespace(is_closing=lambda: True), SimpleNamespace(is_closing=lambda: False)):
         request = SimpleNamespace(query=MultiDict(q="dusk"), match_info={"kb": "asked"}, transport=transport)
@@ -45,7 +45,7 @@ def threads_while_painting(nodes: Nodes, parameters: int, fails: bool = False) -
     try:
         model = torch.nn.Linear(parameters, 1, bias=False, device="meta")
         failing = pytest.raises(ArithmeticError) if fails else nullcontext()
-        with failing, module(nodes, "threads").suited_to(model):
+        with failing, module(nodes, "host.threads").suited_to(model):
             within = torch.get_num_threads()
             with ThreadPoolExecutor(1) as pool:
                 beside = pool.submit(torch.get_num_threads).result()
@@ -70,7 +70,7 @@ def test_the_sampler_paints_with_the_bundled_models_on_one_thread(
 ) -> None:
     monkeypatch.setattr(module(comfy_nodes, "provenance"), "write", lambda *told: None)
     own = importlib.import_module(
-        module(comfy_nodes, "threads").__name__.replace(".nodes.threads", ".generation.sampler")
+        module(comfy_nodes, "host.threads").__name__.replace(".nodes.host.threads", ".generation.sampler")
     )
     seen, generate = [], own.generate
     monkeypatch.setattr(own, "generate", lambda *given: seen.append(torch.get_num_threads()) or generate(*given))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from fakes import ColourEncoder, paint
-from style_pack.retrieval import snapshot
 from style_pack.retrieval.engines import open_index
-from style_pack.retrieval.index import EngineChoice, StyleIndex
+from style_pack.retrieval.engines.base import EngineChoice, StyleIndex
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store import snapshot
+from style_pack.retrieval.store.store import StyleStore
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from style_pack.retrieval import snapshot
 from style_pack.retrieval.engines import apart, open_index
 from style_pack.retrieval.engines.apart import ApartIndex
+from style_pack.retrieval.engines.base import EngineChoice
 from style_pack.retrieval.engines.chroma import ChromaIndex
-from style_pack.retrieval.index import EngineChoice
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store import snapshot
+from style_pack.retrieval.store.store import StyleStore
 from test_damage import MANY, damage, held, missing_of_some
 from test_store import fill, missing
 
@@ -80,7 +80,8 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     told = (
         "import sys, types; sys.modules['style_rag'] = types.ModuleType('style_rag');"
         "sys.modules['style_rag'].__path__ = [sys.argv[1]];"
-        "from style_rag.retrieval.index import EngineChoice, open_index; from pathlib import Path;"
+        "from style_rag.retrieval.engines import open_index; from pathlib import Path;"
+        "from style_rag.retrieval.engines.base import EngineChoice;"
         "index = open_index(EngineChoice(), Path(sys.argv[2]), 'apart', apart=True);"
         "print(index._process._program.pid, flush=True); sys.stdin.read()"
     )

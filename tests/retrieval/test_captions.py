@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from fakes import ColourEncoder
 from style_pack.retrieval.caption_vectors import caption_text, encode_captions
-from style_pack.retrieval.captions import CaptionTable
-from style_pack.retrieval.encoder import StyleEncoder
+from style_pack.retrieval.encoders.encoder import StyleEncoder
+from style_pack.retrieval.encoders.sentences import SentenceEncoder
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.search import StyleQuery, search
-from style_pack.retrieval.sentences import SentenceEncoder
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.view.captions import CaptionTable
 from test_sentences import FOLDER
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from places import ROOT
-from style_pack.command_line import main
-from style_pack.retrieval.store import StyleStore
+from style_pack.command_line.__main__ import main
+from style_pack.retrieval.store.store import StyleStore
 
 STYLES = ("blueprint", "stained-glass")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from places import ROOT
 from published_encoders import encoder_folder
-from style_pack.command_line import main
+from style_pack.command_line.__main__ import main
 
 PICTURES = str(ROOT / "styles" / "blueprint")
 TINY = ROOT / "models" / "clip-tiny"

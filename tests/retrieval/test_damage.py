@@ -14,11 +14,11 @@ import pytest
 from fakes import ColourEncoder
 from style_pack.retrieval.engines import open_index
 from style_pack.retrieval.engines.apart import ApartIndex
+from style_pack.retrieval.engines.base import DamagedIndex, EngineChoice
 from style_pack.retrieval.engines.chroma import ChromaIndex
-from style_pack.retrieval.index import DamagedIndex, EngineChoice
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.search import StyleQuery, search
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store.store import StyleStore
 from test_store import fill, missing, nearest
 from writer_process import vector_of
 

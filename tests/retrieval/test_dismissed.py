@@ -4,11 +4,11 @@ from pathlib import Path
 
 from fakes import ColourEncoder, paint
 from PIL import Image
-from style_pack.retrieval.dismissed import remove_by_hand, welcome
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.own_pictures import keep_picture
-from style_pack.retrieval.store import StyleStore
-from style_pack.retrieval.stylepack import export_pack
+from style_pack.retrieval.store.own_pictures import keep_picture
+from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.store.stylepack import export_pack
+from style_pack.retrieval.syncing.dismissed import remove_by_hand, welcome
 
 
 def names(store: StyleStore) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 from places import ROOT
-from style_pack.retrieval.encoder import StyleEncoder
+from style_pack.retrieval.encoders.encoder import StyleEncoder
 from transformers import CLIPModel, CLIPProcessor
 
 FOLDER = ROOT / "models" / "clip-tiny"

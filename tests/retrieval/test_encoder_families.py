@@ -11,9 +11,9 @@ from PIL import Image
 from places import ROOT
 from published_encoders import config, encoder_folder, preprocessor
 from safetensors.torch import load_file
-from style_pack.model_files import identify, read_shapes
-from style_pack.retrieval.encoder import StyleEncoder
-from style_pack.retrieval.families import FAMILIES
+from style_pack.model_files.identify import identify, read_shapes
+from style_pack.retrieval.encoders.encoder import StyleEncoder
+from style_pack.retrieval.encoders.families import FAMILIES
 from transformers import (
     AutoConfig,
     AutoModel,

@@ -8,11 +8,11 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from style_pack.command_line import main
-from style_pack.retrieval.database_file import DatabaseFile
-from style_pack.retrieval.encodings import Encodings
-from style_pack.retrieval.faults import KnowledgeBaseFault, plainly, sentence_of
-from style_pack.retrieval.store import StyleStore
+from style_pack.command_line.__main__ import main
+from style_pack.retrieval.database.database_file import DatabaseFile
+from style_pack.retrieval.disk.faults import KnowledgeBaseFault, plainly, sentence_of
+from style_pack.retrieval.store.encodings import Encodings
+from style_pack.retrieval.store.store import StyleStore
 from test_store import fill, missing
 
 FULL = "the disk is full: free some room on it, then try again."

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from fakes import ColourEncoder
 from PIL import Image
-from style_pack.retrieval import fetch as fetch_module
-from style_pack.retrieval.fetch import check_url, fetch, is_public, read_url_list, resolve
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.pictures import fetch as fetch_module
+from style_pack.retrieval.pictures.fetch import check_url, fetch, is_public, read_url_list, resolve
+from style_pack.retrieval.store.store import StyleStore
 
 
 def picture(colour: str, format: str = "PNG") -> bytes:

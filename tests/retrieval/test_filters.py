@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import ColourEncoder, paint
-from style_pack.retrieval.filters import Span, parse_filter
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.postings import Postings
 from style_pack.retrieval.records import StyleRecord
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.view.filters import Span, parse_filter
+from style_pack.retrieval.view.postings import Postings
 
 
 def moment(year: int, month: int, day: int, hour: int = 0) -> int:

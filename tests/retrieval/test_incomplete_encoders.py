@@ -9,10 +9,10 @@ import torch
 from published_encoders import encoder_folder
 from published_layouts import save
 from safetensors.torch import load_file
-from style_pack.model_files import identify
-from style_pack.retrieval.encoder import StyleEncoder, load_encoder
-from style_pack.retrieval.families import FAMILIES
-from style_pack.retrieval.sentences import SentenceEncoder
+from style_pack.model_files.identify import identify
+from style_pack.retrieval.encoders.encoder import StyleEncoder, load_encoder
+from style_pack.retrieval.encoders.families import FAMILIES
+from style_pack.retrieval.encoders.sentences import SentenceEncoder
 from test_sentences import FOLDER as SENTENCES
 
 LACKS = r"lacks (at least )?\d+ of its tensors \(such as [\w.]+\)"

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from qdrant_http import KEY, qdrant_over_http
 from style_pack.retrieval.engines import open_index
-from style_pack.retrieval.index import EngineChoice, StyleIndex, read_choice
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.engines.base import EngineChoice, StyleIndex, read_choice
+from style_pack.retrieval.store.store import StyleStore
 from test_damage import WAYS, damage, held
 from test_store import fill, missing
 from writer_process import DIMENSION

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import writer_process
-from style_pack.retrieval.reader import content_id, open_picture
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.pictures.reader import content_id, open_picture
+from style_pack.retrieval.store.store import StyleStore
 from test_store import missing
 from writer_process import MOMENTS
 

@@ -7,7 +7,7 @@ from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from PIL import Image
 from style_pack.retrieval.langchain_retriever import StyleRetriever
 from style_pack.retrieval.search import StyleQuery, search
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store.store import StyleStore
 
 
 def test_documents_are_the_matches_of_search(filled: StyleStore, encoder: ColourEncoder) -> None:

@@ -11,10 +11,10 @@ import pytest
 from fakes import ColourEncoder
 from PIL import Image
 from places import ROOT
-from style_pack.retrieval import reader
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.reader import open_picture, open_with_transparency, size_in_file
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.pictures import reader
+from style_pack.retrieval.pictures.reader import open_picture, open_with_transparency, size_in_file
+from style_pack.retrieval.store.store import StyleStore
 
 SIZE = (160, 90)
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(40, 220, (9, 16, 3), dtype=np.uint8)).resize(SIZE)
@@ -100,7 +100,7 @@ from pathlib import Path
 pack, file = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("style_pack", pack + "/__init__.py", submodule_search_locations=[pack])
 sys.modules["style_pack"] = importlib.util.module_from_spec(spec)
-from style_pack.retrieval.reader import content_id, open_picture
+from style_pack.retrieval.pictures.reader import content_id, open_picture
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 content_id(open_picture(Path(file)))
 print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))

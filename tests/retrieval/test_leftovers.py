@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from places import ROOT
-from style_pack.retrieval.backup import back_up, restore
-from style_pack.retrieval.database import FILE
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.database.database import FILE
+from style_pack.retrieval.store.backup import back_up, restore
+from style_pack.retrieval.store.store import StyleStore
 from test_store import fill, missing
 
 PROGRAM = """
@@ -18,7 +18,7 @@ import importlib.util, os, sys
 spec = importlib.util.spec_from_file_location("style_pack", sys.argv[1] + "/__init__.py",
                                               submodule_search_locations=[sys.argv[1]])
 sys.modules["style_pack"] = importlib.util.module_from_spec(spec)
-from style_pack.retrieval.database import Database
+from style_pack.retrieval.database.database import Database
 from pathlib import Path
 database = Database(Path(sys.argv[2]))
 with database.held():

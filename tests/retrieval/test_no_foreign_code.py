@@ -33,8 +33,8 @@ from pathlib import Path
 root, kind, folder = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("style_pack", root + "/__init__.py", submodule_search_locations=[root])
 sys.modules["style_pack"] = importlib.util.module_from_spec(spec)
-from style_pack.retrieval.encoder import StyleEncoder, load_encoder
-from style_pack.retrieval.sentences import SentenceEncoder
+from style_pack.retrieval.encoders.encoder import StyleEncoder, load_encoder
+from style_pack.retrieval.encoders.sentences import SentenceEncoder
 try:
     if kind == "sentence":
         SentenceEncoder("own", Path(folder)).encode_texts(["a castle"])
@@ -118,6 +118,6 @@ def test_a_folder_with_code_of_its_own_is_refused_and_nothing_asked(
 
 
 def test_the_same_folder_without_it_is_read(tmp_path: Path) -> None:
-    from style_pack.retrieval.sentences import SentenceEncoder
+    from style_pack.retrieval.encoders.sentences import SentenceEncoder
 
     assert SentenceEncoder("plain", FOLDER).encode_texts(["a castle"]).shape == (1, 384)

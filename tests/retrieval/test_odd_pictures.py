@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
-from style_pack.retrieval.reader import format_of, open_picture, open_with_transparency, read_description
+from style_pack.retrieval.pictures.reader import format_of, open_picture, open_with_transparency, read_description
 
 COLOUR = (200, 100, 50)
 PICTURE = Image.new("RGB", (64, 48), COLOUR)

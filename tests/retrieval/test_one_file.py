@@ -13,15 +13,15 @@ import pytest
 from fakes import ColourEncoder, paint
 from PIL import Image, PngImagePlugin
 from places import ROOT
-from style_pack.retrieval import read_ahead
-from style_pack.retrieval.encoder import StyleEncoder
-from style_pack.retrieval.filters import numbers, parse_filter
-from style_pack.retrieval.finder import look_at
+from style_pack.retrieval.encoders.encoder import StyleEncoder
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.read_ahead import Reading, read
-from style_pack.retrieval.reader import open_picture
+from style_pack.retrieval.pictures import read_ahead
+from style_pack.retrieval.pictures.finder import look_at
+from style_pack.retrieval.pictures.read_ahead import Reading, read
+from style_pack.retrieval.pictures.reader import open_picture
 from style_pack.retrieval.records import StyleRecord
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.view.filters import numbers, parse_filter
 
 MUTATED = 240  # pictures; thousands were tried by hand
 KINDS = [

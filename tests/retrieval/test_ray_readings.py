@@ -13,14 +13,14 @@ import pytest
 from fakes import paint
 from PIL import Image
 from places import ROOT
-from style_pack.command_line import main
-from style_pack.retrieval import ray_readings
-from style_pack.retrieval.encoder import StyleEncoder
+from style_pack.command_line.__main__ import main
+from style_pack.retrieval.encoders.encoder import StyleEncoder
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.ray_readings import EncoderChoice, PictureWorker, RayReadings
-from style_pack.retrieval.read_ahead import Reading
+from style_pack.retrieval.pictures.read_ahead import Reading
 from style_pack.retrieval.records import SourceFile
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.syncing import ray_readings
+from style_pack.retrieval.syncing.ray_readings import EncoderChoice, PictureWorker, RayReadings
 
 BUNDLED = ROOT / "models" / "clip-tiny"
 

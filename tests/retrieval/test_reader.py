@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from fakes import paint
 from PIL import Image, PngImagePlugin
-from style_pack.retrieval import picture_file
-from style_pack.retrieval.finder import SKIP_MARKER, find_pictures
-from style_pack.retrieval.reader import content_id, open_picture, read_description, why_not_read
+from style_pack.retrieval.pictures import picture_file
+from style_pack.retrieval.pictures.finder import SKIP_MARKER, find_pictures
+from style_pack.retrieval.pictures.reader import content_id, open_picture, read_description, why_not_read
 
 
 def names(*sources: Path) -> list[str]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from style_pack.retrieval.database import FILE
-from style_pack.retrieval.own_paths import moved_back
+from style_pack.retrieval.database.database import FILE
+from style_pack.retrieval.database.own_paths import moved_back
 from style_pack.retrieval.records import StyleRecord
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store.store import StyleStore
 from test_store import fill, missing, nearest, record
 from writer_process import vector_of
 

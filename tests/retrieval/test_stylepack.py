@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import ColourEncoder, paint
-from style_pack.retrieval.finder import find_pictures
+from style_pack.retrieval.database.occurrences import Occurrences
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.occurrences import Occurrences
-from style_pack.retrieval.reader import open_picture
-from style_pack.retrieval.store import StyleStore
-from style_pack.retrieval.stylepack import export_pack
+from style_pack.retrieval.pictures.finder import find_pictures
+from style_pack.retrieval.pictures.reader import open_picture
+from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.store.stylepack import export_pack
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from fakes import ColourEncoder, paint
 from places import ROOT
 from style_pack.retrieval.caption_vectors import encode_captions
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store.store import StyleStore
 
 COMMAND = f"""
 import importlib.util, json, sys
 spec = importlib.util.spec_from_file_location("pack", r"{ROOT / "__init__.py"}", submodule_search_locations=[r"{ROOT}"])
 sys.modules["pack"] = importlib.util.module_from_spec(spec)
-from pack.command_line import main
+from pack.command_line.__main__ import main
 status = main(sys.argv[1:])
 print(json.dumps([status, "torch" in sys.modules]))
 """

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from fakes import ColourEncoder
 from PIL import Image
-from style_pack.command_line import main
-from style_pack.retrieval.backup import back_up, restore
-from style_pack.retrieval.database import FILE
+from style_pack.command_line.__main__ import main
+from style_pack.retrieval.database.database import FILE
 from style_pack.retrieval.ingest import ingest
-from style_pack.retrieval.own_pictures import keep_picture
-from style_pack.retrieval.store import StyleStore
-from style_pack.retrieval.upkeep import copy, delete, find_base, rename
+from style_pack.retrieval.store.backup import back_up, restore
+from style_pack.retrieval.store.own_pictures import keep_picture
+from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.store.upkeep import copy, delete, find_base, rename
 from test_store import fill, missing, nearest, record
 from writer_process import vector_of
 

@@ -27,17 +27,17 @@ DIMENSION, PICTURES, SIDE = 16, 12, 96
 
 # The moment -> what a writer does first, and where it says `now`: module, class (or nothing), function.
 MOMENTS = {
-    "decoding": ("add", "read_ahead", "", "open_picture"),
+    "decoding": ("add", "pictures.read_ahead", "", "open_picture"),
     "embedding": ("add", "", "Encoder", "encode_images"),
-    "adding": ("add", "database", "Database", "insert"),
-    "deleting": ("remove", "database", "Database", "remove"),
-    "describing": ("describe", "database", "Database", "set_meta"),
-    "publishing": ("publish", "snapshot", "", "_filled"),
-    "rebuilding": ("rebuild", "database", "Database", "replace_with_attached"),
-    "exporting": ("export", "stylepack", "", "_write_picture"),
-    "importing": ("bring", "stylepack", "", "_extract"),
-    "keeping": ("keep", "own_pictures", "", "content_id"),
-    "syncing": ("sync", "database", "Database", "remove"),
+    "adding": ("add", "database.database", "Database", "insert"),
+    "deleting": ("remove", "database.database", "Database", "remove"),
+    "describing": ("describe", "database.database", "Database", "set_meta"),
+    "publishing": ("publish", "store.snapshot", "", "_filled"),
+    "rebuilding": ("rebuild", "database.database", "Database", "replace_with_attached"),
+    "exporting": ("export", "store.stylepack", "", "_write_picture"),
+    "importing": ("bring", "store.stylepack", "", "_extract"),
+    "keeping": ("keep", "store.own_pictures", "", "content_id"),
+    "syncing": ("sync", "database.database", "Database", "remove"),
 }
 
 
@@ -65,7 +65,7 @@ class Encoder:
 
 class Writer:
     def __init__(self, folder: Path, seed: int) -> None:
-        from style_pack.retrieval.store import StyleStore
+        from style_pack.retrieval.store.store import StyleStore
 
         class Saying(StyleStore):
             def add(self, records: Any, vectors: np.ndarray, encoder: str, shown: Any = ()) -> None:
@@ -110,7 +110,7 @@ class Writer:
 
     def rebuild(self) -> None:
         from style_pack.retrieval.ingest import ingest
-        from style_pack.retrieval.reader import content_id, open_picture
+        from style_pack.retrieval.pictures.reader import content_id, open_picture
 
         source = self._paint()
         say("instead " + " ".join(content_id(open_picture(path)) for path in source.iterdir()))
@@ -118,7 +118,7 @@ class Writer:
         say("rebuilt")
 
     def export(self) -> None:
-        from style_pack.retrieval.stylepack import export_pack
+        from style_pack.retrieval.store.stylepack import export_pack
 
         if self._store.ids(1) and all(file.is_file() for file in self._files()):  # none awaits a sync
             export_pack(self._store, self._folder / "all.stylepack")
@@ -126,7 +126,7 @@ class Writer:
     def bring(self) -> None:
         """Take in a style pack."""
         from style_pack.retrieval.ingest import ingest
-        from style_pack.retrieval.reader import content_id, open_picture
+        from style_pack.retrieval.pictures.reader import content_id, open_picture
 
         files = sorted(self._paint().iterdir())
         pictures = [open_picture(file) for file in files]
@@ -148,7 +148,9 @@ class Writer:
 
     def keep(self) -> None:
         """Take in pictures without files, as those that are sent over HTTP."""
-        from style_pack.retrieval import ingest, own_pictures, reader
+        from style_pack.retrieval import ingest
+        from style_pack.retrieval.pictures import reader
+        from style_pack.retrieval.store import own_pictures
 
         with self._store.writing():
             for file in self._paint().iterdir():

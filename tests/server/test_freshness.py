@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from comfyui import ComfyServer
 from http_calls import ENCODER, add, call, make_picture, send_json
-from style_pack.retrieval.origin import read_state
+from style_pack.retrieval.store.origin import read_state
 from test_shared_knowledge_base import answer_of, start_command
 
 Json = dict[str, Any]

@@ -11,7 +11,7 @@ from comfyui import ComfyServer
 from documented import documented_command
 from PIL import Image
 from places import ROOT
-from style_pack.command_line import main
+from style_pack.command_line.__main__ import main
 
 SCRIPT = ROOT / "docs" / "langchain_chain.py"
 SKETCH = ROOT / "styles" / "sketches" / "house_lineart.png"

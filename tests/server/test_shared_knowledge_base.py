@@ -15,7 +15,7 @@ from comfyui import ComfyServer
 from http_calls import ENCODER, call, make_picture, send_form
 from pack_names import SERVED_FOLDER
 from places import ROOT
-from style_pack.retrieval.store import StyleStore
+from style_pack.retrieval.store.store import StyleStore
 from test_store import missing
 
 NAME = "shared"

@@ -15,7 +15,7 @@ from comfy_client import PromptRejected
 from comfyui import ComfyServer
 from PIL import Image
 from places import ROOT
-from style_pack.retrieval.finder import find_pictures
+from style_pack.retrieval.pictures.finder import find_pictures
 from test_quickstart import quickstart
 
 SKETCHES = ROOT / "styles" / "sketches"

@@ -17,7 +17,7 @@ const FILES = [
   "village_photo.jpg",
   "windmill_small.png",
 ];
-const SKETCHES = FILES.map((file) => `${FOLDER}/${file}`); // nodes/sketches.py copies one when it is asked for
+const SKETCHES = FILES.map((file) => `${FOLDER}/${file}`); // nodes/host/sketches.py copies one when it is asked for
 
 // The page takes a picture that the list does not have for a missing one.
 export function offerSketches(definition) {

@@ -1,0 +1,1 @@
+"""`style-rag`: the same knowledge bases without ComfyUI."""

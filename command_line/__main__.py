@@ -1,0 +1,189 @@
+"""`style-rag`: knowledge bases from the command line, the same that the nodes open. Knows nothing of ComfyUI.
+
+`style-rag COMMAND --help` lists the choices of each command; `--json` makes its answer one JSON value on stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..retrieval.disk.faults import sentence_of
+from . import sync, upkeep
+from .opening import COMFYUI, DEFAULT, MODELS, open_captions, open_encoder, open_store, progress_on
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..retrieval.store.store import StyleStore
+
+DEFAULT_ROOT = COMFYUI / "user" / "__style_rag"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it did what it was asked for, 1 after one sentence on stderr, 130 when interrupted."""
+    # Before torch is loaded: its threads would spin while they wait, and keep each other from computing where other
+    # programs are at work (OpenMP 5.2, section 21.7).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    options = build_parser().parse_args(arguments)
+    try:
+        answer = options.run(options)
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        print(f"style-rag: {sentence_of(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("style-rag: stopped; what is stored stays, and the same command goes on from there.", file=sys.stderr)
+        return 130
+    print(json.dumps(answer, ensure_ascii=False) if options.json else options.show(answer))
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("name", help="of the knowledge base")
+    shared.add_argument("--root", type=Path, default=DEFAULT_ROOT, help="folder of all knowledge bases (%(default)s)")
+    shared.add_argument("--json", action="store_true", help="answer with one JSON value")
+    shared.add_argument("--wait", type=float, default=60, help="seconds for another writer to end (%(default)s)")
+    encoding = argparse.ArgumentParser(add_help=False)
+    encoding.add_argument(
+        "--encoder",
+        default=DEFAULT,
+        help="as the node lists it, below the models folder, or a path: a folder or file of CLIP, SigLIP or DINOv2, in "
+        "fp32, fp16 or bf16 (%(default)s)",
+    )
+    encoding.add_argument("--caption-encoder", help="Sentence-BERT folder, likewise: captions, too, then find pictures")
+    encoding.add_argument("--models", type=Path, default=MODELS, help="ComfyUI's models folder (%(default)s)")
+    encoding.add_argument("--device", default="cpu", help="torch device that it computes on (%(default)s)")
+    parser = argparse.ArgumentParser(prog="style-rag", description="Knowledge bases of style pictures.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[Any], Any], show: Callable[[Any], str], help: str, *parents: Any) -> Any:
+        command = commands.add_parser(name, help=help, description=help, parents=[shared, *parents])
+        command.set_defaults(run=run, show=show)
+        return command
+
+    sync.add_commands(add, _lines_of, encoding)
+    search = add("search", run_search, _show_matches, "Find the pictures that fit a prompt best.", encoding)
+    search.add_argument("prompt")
+    search.add_argument("--strategy", choices=("hybrid", "semantic", "keyword", "image"), default="hybrid")
+    search.add_argument("--top-k", type=int, default=4)
+    search.add_argument("--min-score", type=float, default=0.0, help="0 to 1; below it nothing matches (%(default)s)")
+    search.add_argument("--diversity", type=float, default=0.0, help="0 to 1: how little matches look alike")
+    search.add_argument("--avoid", default="", help="words for what the style must not be")
+    search.add_argument("--filter", default="", help="such as 'tag:ukiyo-e date:>=2024'; --filter=-tag:noir")
+    search.add_argument("--image", type=Path, help="a picture whose look is wanted")
+    add("list", run_list, _show_records, "List what is stored.").add_argument("--filter", default="")
+    remove = add("remove", run_remove, _lines_of, "Forget pictures; their files stay, and sync leaves them out.")
+    remove.add_argument("ids", nargs="+", metavar="ID", help="as `list` shows them; the first letters will do")
+    export = add("export", run_export, _lines_of, "Write it to one file, pictures and vectors included.")
+    export.add_argument("file", type=Path, help="such as references.stylepack")
+    imported = add("import", run_import, _lines_of, "Add what is in a style pack; embeds nothing again.", encoding)
+    imported.add_argument("sources", nargs=1, metavar="FILE")
+    imported.set_defaults(update="add", ray=False, yes=False)
+    add("stats", run_stats, _lines_of, "Say what made a knowledge base and what is in it.")
+    upkeep.add_commands(add, _lines_of)
+    return parser
+
+
+def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from ..retrieval.search import StyleQuery, search
+
+    image = _open_image(options.image) if options.image else None
+    if options.strategy == "image" and image is None:
+        raise ValueError("strategy image compares pictures: give one with --image, or choose another strategy.")
+    ranked = (options.strategy, options.top_k, options.min_score, options.diversity)
+    query = StyleQuery(options.prompt, *ranked, filter=options.filter, image=image, avoid=options.avoid)
+    captions = open_captions(options)
+    encoder = open_encoder(options.encoder, options.models, options.device)
+    return search(open_store(options), encoder, query, captions).explain()
+
+
+def run_list(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from ..retrieval.view.filters import parse_filter
+
+    wanted = parse_filter(options.filter)
+    store = open_store(options)
+    with store.reading() as view:
+        ids = view.ids(view.passing(wanted))
+    return [asdict(record) | {"files": list(record.files)} for record in store.records(sorted(ids)).values()]
+
+
+def run_remove(options: argparse.Namespace) -> dict[str, Any]:
+    from ..retrieval.syncing.dismissed import remove_by_hand
+
+    store = open_store(options)
+    remove_by_hand(store, chosen := [_find_id(store, start) for start in options.ids])
+    return {"removed": len(chosen), "total": len(store)}
+
+
+def run_export(options: argparse.Namespace) -> dict[str, Any]:
+    from tqdm import tqdm
+
+    from ..retrieval.pictures.reader import PACK_SUFFIX
+    from ..retrieval.store.stylepack import export_pack
+
+    if options.file.suffix.lower() != PACK_SUFFIX:
+        raise ValueError(f"{options.file.name} does not end in {PACK_SUFFIX}: name the file so, for it to be imported.")
+    if not options.file.parent.is_dir():
+        raise FileNotFoundError(f"folder {options.file.parent} does not exist: make it, or name another file.")
+    with tqdm(unit="picture", disable=None) as bar:
+        count = export_pack(open_store(options), options.file, progress_on(bar))
+    return {"exported": count, "file": str(options.file)}
+
+
+def run_import(options: argparse.Namespace) -> dict[str, Any]:
+    from ..retrieval.pictures.reader import PACK_SUFFIX
+
+    if Path(options.sources[0]).suffix.lower() != PACK_SUFFIX:
+        raise ValueError(f"{options.sources[0]} is no {PACK_SUFFIX}: read pictures and folders with ingest.")
+    return sync.run_ingest(options)
+
+
+def run_stats(options: argparse.Namespace) -> dict[str, Any]:
+    store = open_store(options)
+    size = sum(file.stat().st_size for file in store.folder.rglob("*") if file.is_file())
+    origin = store.origin
+    about = {"encoder": origin.encoder, "dimension": origin.dimension, "revision": origin.revision} if origin else {}
+    return {"name": store.name, "total": len(store), **about, "bytes": size, "folder": str(store.folder)}
+
+
+def _open_image(path: Path) -> Image.Image:
+    from ..retrieval.pictures.reader import open_picture
+
+    if not path.is_file():
+        raise FileNotFoundError(f"picture {path} does not exist: correct the path of --image.")
+    try:
+        return open_picture(path)
+    except ValueError as error:
+        raise ValueError(f"picture {path} can't be used: {error}; give another with --image.") from error
+
+
+def _find_id(store: StyleStore, start: str) -> str:
+    found = [id for id in store.ids() if id.startswith(start)]
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} pictures have an id that begins with {start!r}: `list` shows the ids.")
+    return found[0]
+
+
+def _lines_of(answer: dict[str, Any]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in answer.items())
+
+
+def _show_matches(matches: list[dict[str, Any]]) -> str:
+    if not matches[0]["match"]:
+        return f"No match: {matches[0]['reason']}."
+    return "\n".join(f"{n}  {m['score']:.3f}  {m['name']}  {m['file']}" for n, m in enumerate(matches, 1))
+
+
+def _show_records(records: list[dict[str, Any]]) -> str:
+    return "\n".join(f"{r['id'][:12]}  {r['name']}  {', '.join(r['tags'])}" for r in records)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Prompts and references to the tokens that UNet and ControlNet attend to."""

@@ -1,0 +1,1 @@
+"""Sketch to edges, and how well a picture keeps them. NumPy and OpenCV, no torch."""

@@ -1,0 +1,1 @@
+"""Changes to the models' layers for one run."""

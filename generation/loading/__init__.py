@@ -1,0 +1,1 @@
+"""Files that fit together to a ready pipeline."""

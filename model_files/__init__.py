@@ -1,0 +1,1 @@
+"""What a weights file is, and how it is opened and checked."""

@@ -1,0 +1,1 @@
+"""What the pack takes from ComfyUI: folders, memory, downloads, threads."""

@@ -1,0 +1,1 @@
+"""The HTTP routes below `/style_rag/`, and what they do."""

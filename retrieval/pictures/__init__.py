@@ -1,0 +1,1 @@
+"""From folders, files and URLs to pictures and the words beside them."""

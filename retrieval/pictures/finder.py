@@ -1,0 +1,115 @@
+"""Finds the pictures in folders, and says what could not be looked at. Opens none."""
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from ..records import SourceFile
+from .reader import PACK_SUFFIX, SUFFIXES, sidecar_of, to_unicode
+
+_LOOKED = 1000  # entries of a folder: some milliseconds
+SKIP_MARKER = ".nomedia"  # a folder that holds a file of this name is not looked into, as on Android
+
+OnSkipped = Callable[[Path, OSError], None]
+
+
+def find_pictures(sources: Iterable[Path], on_skipped: OnSkipped = lambda path, error: None) -> Iterator[SourceFile]:
+    """Yield the picture files in folders (recursive, sorted) and the files and packs named, each once.
+
+    on_skipped(path, error): told of each folder and file below the sources that could not be looked at.
+    Raises FileNotFoundError or ValueError for a source that is missing, holds no picture, or is no picture.
+    """
+    seen: set[Path] = set()
+    for source in sources:
+        skipped: list[tuple[Path, OSError]] = []
+        files = list(_walk(source, skipped)) if source.is_dir() else [source]
+        _require_pictures(source, bool(files or skipped))
+        root = source if source.is_dir() else source.parent
+        for file in files:
+            if file not in seen:
+                seen.add(file)
+                try:
+                    found = look_at(file, file.relative_to(root).with_suffix("").as_posix(), str(source))
+                except OSError as error:
+                    skipped.append((file, error))
+                else:
+                    yield found
+        for path, error in skipped:
+            on_skipped(path, error)
+
+
+def check_source(source: Path) -> None:
+    """Raise what `find_pictures` would, as far as a short look tells: large folders pass."""
+    _require_pictures(source, not source.is_dir() or _may_hold_pictures(source))
+
+
+def _require_pictures(source: Path, holds: bool) -> None:
+    if not source.exists():
+        raise FileNotFoundError(f"source {source} does not exist: correct the path in sources.")
+    if source.is_dir() and not holds:
+        raise ValueError(
+            f"source folder {source} holds no picture ({', '.join(sorted(SUFFIXES))}): add some or name another folder."
+        )
+    known = source.is_file() and source.suffix.lower() in SUFFIXES | {PACK_SUFFIX}
+    if not source.is_dir() and not known:  # a pipe or a device would be waited for
+        raise ValueError(
+            f"source {source.name} is not a picture file: name a folder, a {PACK_SUFFIX}, or one of "
+            f"{', '.join(sorted(SUFFIXES))}."
+        )
+
+
+def _walk(folder: Path, skipped: list[tuple[Path, OSError]]) -> Iterator[Path]:
+    """Yield the picture files below a folder; what can't be looked at goes into `skipped`, with the reason."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        skipped.append((folder, error))
+        return
+    if any(entry.name == SKIP_MARKER for entry in entries):
+        return
+    for entry in entries:
+        path = folder / entry.name
+        if entry.name.startswith("."):
+            continue
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError as error:
+            skipped.append((path, error))
+            continue
+        if is_folder:
+            if not entry.is_symlink():  # a link can lead out of the folder, or round in a circle
+                yield from _walk(path, skipped)
+        elif path.suffix.lower() in SUFFIXES:
+            if is_file:
+                yield path
+            else:
+                skipped.append((path, FileNotFoundError(errno.ENOENT, "no file")))
+
+
+def _may_hold_pictures(folder: Path) -> bool:
+    """Look at a few entries, in no order: whether there is a picture, more than those, or what can't be looked at."""
+    looked, folders = 0, [folder]
+    try:
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    looked += 1
+                    if looked > _LOOKED or Path(entry.name).suffix.lower() in SUFFIXES:
+                        return True
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+    except OSError:
+        return True
+    return False
+
+
+def look_at(path: Path, name: str, source: str) -> SourceFile:
+    """Return a file as it is now. Raises OSError."""
+    if to_unicode(str(path)) != str(path):  # Linux takes any bytes for a name; a knowledge base stores text
+        raise OSError(errno.EILSEQ, "its name or its folder's is not valid Unicode, rename it")
+    status = path.stat()
+    sidecar = sidecar_of(path)
+    modified = sidecar.stat().st_mtime_ns if sidecar else 0
+    return SourceFile(str(path), name, status.st_size, status.st_mtime_ns, modified, source)

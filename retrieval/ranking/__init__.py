@@ -1,0 +1,1 @@
+"""From cosines and words to scores and one order."""

@@ -1,0 +1,1 @@
+"""One knowledge base on disk, with what is derived from its database."""

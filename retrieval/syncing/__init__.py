@@ -1,0 +1,1 @@
+"""Sources to a knowledge base: what is new, changed, gone."""

@@ -1,0 +1,1 @@
+"""What is searched: nearest vectors, words, filters."""
