@@ -20,7 +20,8 @@ from pack import MODELS
 from PIL import Image
 from sampler import LORA_LAYERS, LORA_RANK
 from stock_graph import StockGraph, comfyui_path
-from style_pack.generation.conditioning.references import Reference, encode_prompts, encode_references
+from style_pack.generation.conditioning.references import Reference, encode_references
+from style_pack.generation.conditioning.text import encode_prompts
 from style_pack.generation.loading.ip_adapter import add_ip_adapter
 from style_pack.generation.loading.pipeline import Denoiser, StylePipeline
 from style_pack.generation.loading.shared_models import of_the_same_layers

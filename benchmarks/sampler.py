@@ -29,7 +29,8 @@ import torch
 from full_size import SIZES, load_random, plain_pipeline, write_lora
 from PIL import Image
 from stock_graph import SAMPLERS, StockGraph, each_step
-from style_pack.generation.conditioning.references import Reference, encode_prompts, encode_references
+from style_pack.generation.conditioning.references import Reference, encode_references
+from style_pack.generation.conditioning.text import encode_prompts
 from style_pack.generation.loading.pipeline import add_lora
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import build_scheduler

@@ -21,7 +21,8 @@ import torch
 from full_size import SIZES, load_random
 from PIL import Image
 from stock_graph import SAMPLERS, StockGraph
-from style_pack.generation.conditioning.references import Reference, encode_prompts, encode_references
+from style_pack.generation.conditioning.references import Reference, encode_references
+from style_pack.generation.conditioning.text import encode_prompts
 from style_pack.generation.loading.weights import CONFIGS
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import build_scheduler

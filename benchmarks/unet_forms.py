@@ -23,7 +23,7 @@ from diffusers import UNet2DConditionModel
 from pack import import_pack
 
 import_pack()
-from style_pack.generation.layers.cached_layers import packed_convolutions  # noqa: E402
+from style_pack.generation.layers.convolution_packing import packed_convolutions  # noqa: E402
 from style_pack.generation.loading.weights import CONFIGS  # noqa: E402
 
 

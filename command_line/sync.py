@@ -43,8 +43,8 @@ def add_commands(add: Callable[..., Any], show: Callable[[Any], str], encoding: 
 def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
     from tqdm import tqdm
 
-    from ..retrieval.caption_vectors import encode_captions
     from ..retrieval.ingest import find_sources
+    from ..retrieval.syncing.caption_vectors import encode_captions
     from ..retrieval.syncing.sync import read_here
 
     store = None if options.sources else open_store(options)

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 
-from .layers.cached_layers import EqualHalves, computed_once, constant_layers, packed_convolutions
+from .layers.cached_layers import EqualHalves, computed_once, constant_layers
+from .layers.convolution_packing import packed_convolutions
 from .layers.deep_cache import DeepFeatures
 from .layers.style_attention import Region, SharedStyle
 from .layers.style_blocks import set_style

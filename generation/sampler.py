@@ -10,7 +10,8 @@ from functools import partial
 
 import torch
 
-from .conditioning.references import Reference, empty_reference, encode_prompts, encode_references
+from .conditioning.references import Reference, empty_reference, encode_references
+from .conditioning.text import encode_prompts
 from .decoding import decode
 from .denoise import Conditioning, StepCallback, denoise
 from .layers.interrupts import interruptible

@@ -12,7 +12,6 @@ import torch
 from comfy_api.latest import io
 from PIL import Image
 
-from ..retrieval.caption_vectors import encode_captions
 from ..retrieval.disk.durable import Writes
 from ..retrieval.disk.faults import plainly
 from ..retrieval.encoders.encoder import StyleEncoder
@@ -20,6 +19,7 @@ from ..retrieval.encoders.sentences import SentenceEncoder
 from ..retrieval.ingest import UPDATES, ingest, keep_encodings
 from ..retrieval.store.own_pictures import keep_picture
 from ..retrieval.store.store import StyleStore
+from ..retrieval.syncing.caption_vectors import encode_captions
 from ..retrieval.syncing.sync import Dropping
 from . import convert, freshness
 from .host import hub, memory, paths

@@ -17,7 +17,7 @@ import torch
 
 from ...model_files.identify import fingerprint, identify, load_state_dict, read_metadata
 from ...model_files.opening import shown
-from ..layers.cached_layers import forget_packed
+from ..layers.convolution_packing import forget_packed
 from ..layers.int8 import KeptLayer
 from .files import expect_lora
 

@@ -9,7 +9,7 @@ from comfy.cli_args import args
 from comfy.model_patcher import ModelPatcher
 
 from ...generation import memory_ladder
-from ...generation.layers.cached_layers import forget_packed
+from ...generation.layers.convolution_packing import forget_packed
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 _WEIGHTS = 1_243_000_000  # of SD 1.5's UNet, ControlNet and IP-Adapter, which are on the device together

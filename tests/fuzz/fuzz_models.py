@@ -13,7 +13,7 @@ from bundled_models import MODELS, load_bundled
 from fuzz_watch import Target, text_of
 from safetensors.torch import save
 from style_pack.generation.conditioning import prompts
-from style_pack.generation.loading import files, lora
+from style_pack.generation.loading import files, pipeline
 from style_pack.generation.settings import check_prompt
 from style_pack.model_files.identify import fingerprint, identify
 
@@ -123,7 +123,7 @@ def loras() -> Sequence[bytes]:
 def add_lora(data: bytes, folder: Path) -> None:
     file = folder / "ink.safetensors"
     file.write_bytes(data)
-    lora.add_lora(bundled(), file, 1.0)
+    pipeline.add_lora(bundled(), file, 1.0)
 
 
 def load_embedding(data: bytes, folder: Path, suffix: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from plain_diffusers import LATENTS, SETTINGS, edges, plain, reference
 from published_layouts import save
-from style_pack.generation.layers import cached_layers as saved_work
-from style_pack.generation.layers.cached_layers import forget_packed
+from style_pack.generation.layers import convolution_packing
+from style_pack.generation.layers.convolution_packing import forget_packed
 from style_pack.generation.loading.pipeline import StylePipeline, add_lora
 from style_pack.generation.sampler import generate
 from style_pack.model_files.identify import identify
@@ -124,9 +124,9 @@ def test_kept_copies_of_weights_are_never_those_of_another_strength(
         return generate(add_lora(pipeline, file, strength), SETTINGS, edges(), [reference()]).latents
 
     plainly = [paint(strength) for strength in strengths]
-    monkeypatch.setattr(saved_work, "PACKED_CHANNELS", 16)
+    monkeypatch.setattr(convolution_packing, "PACKED_CHANNELS", 16)
     packed = [paint(strength) for strength in strengths]
-    assert saved_work._kept
+    assert convolution_packing._kept
     for one, other in zip(plainly, packed, strict=True):
         assert (one - other).abs().max() <= LATENTS
     forget_packed(pipeline.denoiser)

@@ -8,7 +8,7 @@ import torch
 from plain_diffusers import LATENTS, SETTINGS, edges, reference
 from published_layouts import save
 from style_pack.generation.conditioning.prompts import Segment, cut_windows, load_embedding, read_segments
-from style_pack.generation.conditioning.references import encode_prompts
+from style_pack.generation.conditioning.text import encode_prompts
 from style_pack.generation.loading.pipeline import StylePipeline
 from style_pack.generation.sampler import generate
 

@@ -13,7 +13,7 @@ from bundled_models import load_bundled
 from places import ROOT
 from published_layouts import save
 from safetensors.torch import load_file
-from style_pack.generation.conditioning.references import encode_prompts
+from style_pack.generation.conditioning.text import encode_prompts
 from style_pack.generation.loading.pipeline import StylePipeline
 
 TINY = ROOT / "models" / "sd-tiny"

@@ -197,19 +197,19 @@ def test_another_models_need_of_room_takes_all_of_ours_out_and_the_next_run_brin
 
 def test_what_comfyui_frees_keeps_no_copies_of_its_weights(comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     memory, mm = module(comfy_nodes, "host.memory"), importlib.import_module("comfy.model_management")
-    saved_work = sys.modules[memory.forget_packed.__module__]
+    packed = sys.modules[memory.forget_packed.__module__]
     monkeypatch.setattr(mm, "get_torch_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(mm, "current_loaded_models", [])
-    monkeypatch.setattr(saved_work, "PACKED_CHANNELS", 16)
+    monkeypatch.setattr(packed, "PACKED_CHANNELS", 16)
     conv = torch.nn.Conv2d(16, 24, 3)
     model = torch.nn.Sequential(conv)
     assert memory.on_device(model) == torch.device("cpu")
-    with torch.no_grad(), saved_work.packed_convolutions(model):
-        assert conv in saved_work._kept
+    with torch.no_grad(), packed.packed_convolutions(model):
+        assert conv in packed._kept
     memory.on_device(model)
-    assert conv in saved_work._kept
+    assert conv in packed._kept
     mm.unload_all_models()
-    assert conv not in saved_work._kept
+    assert conv not in packed._kept
 
 
 def test_what_sampling_takes_is_made_room_for_beforehand(

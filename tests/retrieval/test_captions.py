@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import ColourEncoder
-from style_pack.retrieval.caption_vectors import caption_text, encode_captions
 from style_pack.retrieval.encoders.encoder import StyleEncoder
 from style_pack.retrieval.encoders.sentences import SentenceEncoder
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.search import StyleQuery, search
 from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.syncing.caption_vectors import caption_text, encode_captions
 from style_pack.retrieval.view.captions import CaptionTable
 from test_sentences import FOLDER
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from fakes import ColourEncoder, paint
 from places import ROOT
-from style_pack.retrieval.caption_vectors import encode_captions
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.syncing.caption_vectors import encode_captions
 
 COMMAND = f"""
 import importlib.util, json, sys

@@ -76,7 +76,7 @@ def test_turbo_distils_a_lora_that_the_pack_merges_and_samples_with(trained: Pat
     from dataclasses import replace
 
     from bundled_models import load_bundled
-    from style_pack.generation.loading.lora import add_lora
+    from style_pack.generation.loading.pipeline import add_lora
     from style_pack.generation.sampler import generate
     from style_pack.generation.settings import GenerationSettings
 

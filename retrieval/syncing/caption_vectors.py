@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .encoders.sentences import SentenceEncoder
-from .records import StyleRecord
-from .store.store import StyleStore
+from ..encoders.sentences import SentenceEncoder
+from ..records import StyleRecord
+from ..store.store import StyleStore
 
 _PAGE = 256  # texts that are encoded and stored together
 
