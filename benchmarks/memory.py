@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 import_pack()
 from style_pack.generation.memory_need import decoding_bytes, sampling_bytes  # noqa: E402
 
-CONFIGS = ROOT / "generation" / "configs"
+CONFIGS = ROOT / "generation" / "loading" / "configs"
 CASES = ((512, 1), (768, 1), (512, 4), (768, 4))  # side in pixels, pictures
 
 

@@ -19,7 +19,7 @@ from pack import ROOT, import_pack, load_bundled
 from PIL import Image
 
 PROMPTS = ("a castle as a blueprint", "a harbour at dusk, ukiyo-e woodblock print", "a house in watercolour")
-CONFIGS = ROOT / "generation" / "configs"
+CONFIGS = ROOT / "generation" / "loading" / "configs"
 PLAIN = ("float16", "bfloat16")
 CASES = {  # name -> dtype, rounded to int8, seed
     "fp16": ("float16", False, 1),

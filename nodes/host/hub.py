@@ -7,6 +7,7 @@ from pathlib import Path
 
 import folder_paths
 
+from ...retrieval.disk.durable import sync_folders, sync_tree
 from .requirements import require
 
 
@@ -110,7 +111,9 @@ def _fetch(model: HubModel, folder: Path, target: Path) -> None:
         ) from error
     shutil.rmtree(partial / ".cache", ignore_errors=True)  # the Hub client's notes on what has arrived
     target.parent.mkdir(parents=True, exist_ok=True)
+    sync_tree(partial)  # before the name says that it is whole
     os.replace(partial / model.path, target)
+    sync_folders([target.parent])
     shutil.rmtree(partial, ignore_errors=True)
 
 

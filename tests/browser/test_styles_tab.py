@@ -25,8 +25,9 @@ MARKUP = "<img src=x onerror=window.harmed=1>"
 
 @pytest.fixture(scope="module")
 def ids(comfy_server: ComfyServer) -> list[str]:
-    """A knowledge base of four pictures, the words of one are markup; one to be changed, and one to look at."""
+    """A knowledge base of four pictures, the words of one are markup; three more: to change, to lose, to look at."""
     add(comfy_server, "to change", [4100], "first")
+    add(comfy_server, "to lose", [4200], "a lost cat")
     lighthouses = sorted((ROOT / "styles").glob("*/lighthouse.jpg"))
     words = "\n".join(json.loads(path.with_suffix(".json").read_text())["caption"] for path in lighthouses)
     pictures = [("images", path.name, path.read_bytes()) for path in lighthouses]
@@ -119,6 +120,24 @@ def test_pictures_are_dropped_edited_removed_and_brought_back(
     expect(tab.get_by_role("status")).to_have_text("“a red sunset” is back.")
     assert styles_of(comfy_server, "to change")[0] == edited
     assert not editor.unexpected_errors()
+
+
+def test_a_lost_picture_is_marked_until_it_is_dropped_again(
+    editor: ComfyPage, comfy_server: ComfyServer, ids: list[str]
+) -> None:
+    [style] = styles_of(comfy_server, "to lose")
+    Path(style["file"]).write_bytes(b"")
+    tab = show(editor, "to lose")
+    marked = tab.locator(".style-rag-cell.style-rag-lost")
+    expect(marked).to_have_attribute("title", re.compile("^a lost cat\nThe picture file is lost"))
+    marked.click()
+    expect(tab.get_by_label("Chosen style")).to_contain_text("Drop the picture here again to repair this style.")
+    tab.get_by_role("button", name="Close").click()
+    drop_files(tab, [("cat.png", make_picture(4200))])
+    expect(tab.get_by_role("status")).to_contain_text("Added")
+    expect(marked).to_have_count(0)
+    expect(tab.locator(".style-rag-cell")).to_have_count(1)
+    editor.errors[:] = [error for error in editor.errors if not error.url.endswith("/thumbnail")]  # it had none
 
 
 def test_a_style_is_dragged_to_the_graph_and_onto_a_node(

@@ -214,7 +214,7 @@ def test_openapi_names_every_route_and_the_packs_version(comfy_server: ComfyServ
     document = call(comfy_server, "GET", "openapi.json").json
     assert f'version = "{document["info"]["version"]}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     named = {(method.upper(), path[1:]) for path, item in document["paths"].items() for method in item}
-    source = (ROOT / "nodes" / "routes.py").read_text(encoding="utf-8")
+    source = (ROOT / "nodes" / "routes" / "routes.py").read_text(encoding="utf-8")
     routes = re.findall(r'\("([A-Z]+)", "(\S+)", \w+\),\n', source)
     assert len(routes) == 16
     assert {route for route in named if route[0] != "PARAMETERS"} == set(routes)

@@ -1,6 +1,6 @@
 // The style that is chosen: what is known of it, its words to edit, and what can be done with it.
 import { element } from "./elements.js";
-import { reasonOf } from "./grid.js";
+import { lostNote, reasonOf } from "./grid.js";
 import { t } from "./words.js";
 
 export class Details {
@@ -41,7 +41,7 @@ export class Details {
     this.caption.value = style.caption;
     this.tags.value = style.tags.join(", ");
     const size = style.width ? `${style.width} × ${style.height}` : reasonOf(style);
-    this.about.textContent = [style.name, size, style.licence, style.file].filter(Boolean).join("\n");
+    this.about.textContent = [style.lost && lostNote(), style.name, size, style.licence, style.file].filter(Boolean).join("\n");
   }
 
   hide() {

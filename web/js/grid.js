@@ -8,6 +8,11 @@ const SPARE = 2; // rows above and below what is in view
 
 export const STYLE_TYPE = "application/x-style-rag";
 
+// What is said of a style whose picture is gone from the knowledge base's own folder.
+export function lostNote() {
+  return t("The picture file is lost. Drop the picture here again to repair this style.");
+}
+
 export class Grid {
   // itemAt(index): a style, or null while it is fetched. onOpen(style, byKey): Enter or a click. onRemove(style): Delete.
   constructor({ itemAt, thumbnailOf, dragData, onOpen, onRemove }) {
@@ -88,7 +93,8 @@ export class Grid {
     if (style.score !== undefined) {
       cell.append(element("b", { textContent: style.score.toFixed(2), title: reasonOf(style) }));
     }
-    cell.title = words;
+    cell.title = style.lost ? `${words}\n${lostNote()}` : words;
+    cell.classList.toggle("style-rag-lost", style.lost === true);
     cell.draggable = true;
     cell.addEventListener("dragstart", (event) => {
       event.dataTransfer.setData(STYLE_TYPE, JSON.stringify(this.dragData(style)));
