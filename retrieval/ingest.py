@@ -79,7 +79,6 @@ def ingest(
     start = time.perf_counter()
     report = IngestReport()
     if update == "open":
-        store.require_current()
         store.require_encoder(encoder.identity)
         with suppress(TimeoutError):  # the one who is writing now will do it
             store.publish(on_progress, wait=0)
@@ -105,7 +104,6 @@ class _Update:
     def run(self, sources: Sequence[Source], readings: Readings) -> None:
         store, encoder, report = self.store, self.encoder, self.report
         if self.update != "rebuild":
-            store.require_current()
             store.require_encoder(encoder.identity)
         named = [named_source(source) if isinstance(source, str) else str(source) for source in sources]
         self._named = {source for source in named if to_unicode(source) == source}  # what can be noted

@@ -66,7 +66,6 @@ def search(
     captions: the sentence encoder that `encode_captions` was given; then captions are a further ranking of hybrid.
     """
     wanted = parse_filter(query.filter)
-    store.require_current()
     origin = store.origin
     if not origin or not store.ids(limit=1):
         raise ValueError(

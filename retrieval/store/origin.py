@@ -9,7 +9,6 @@ from typing import Any
 from ..database.database import FILE, Database
 from ..engines.base import SETTINGS
 
-FORMAT = 2
 # Names that Windows keeps for devices, whatever follows the first dot.
 DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
 
@@ -25,8 +24,6 @@ class Origin:
 
     encoder: str
     dimension: int
-    distance: str = "cosine"
-    format: int = FORMAT
     revision: int = 0
     background: dict[str, list[float]] = field(default_factory=dict)
     pack: str = ""

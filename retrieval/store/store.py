@@ -29,7 +29,6 @@ LOCK = "write.lock"
 _DRAFT = "rebuild"  # the knowledge base that a rebuild is making
 _KEPT = ("revision", "changes", "snapshot", "collection", "engine")  # by a knowledge base that is rebuilt
 _WAIT = 60.0  # seconds for another writer to end
-_BEFORE = ("knowledge_base.json", "chroma")  # what version 0.1.0 left, with records and vectors in Chroma alone
 
 
 class StyleStore:
@@ -96,14 +95,6 @@ class StyleStore:
             raise ValueError(
                 f"knowledge base '{self.name}' was made with encoder {origin.encoder} ({origin.dimension} numbers a "
                 f"picture), and {identity} is chosen: choose the same encoder, or set update to rebuild."
-            )
-
-    def require_current(self) -> None:
-        """Raise ValueError for a knowledge base of version 0.1.0, which had no database."""
-        if (self.folder / _BEFORE[0]).is_file():
-            raise ValueError(
-                f"knowledge base '{self.name}' was made by an earlier version, which kept its records elsewhere: set "
-                "update to rebuild, once."
             )
 
     def __len__(self) -> int:
@@ -184,8 +175,6 @@ class StyleStore:
                 self.said.refresh(self.said.edits())
             draft.discard()
             self.encodings.clear()
-            (self.folder / _BEFORE[0]).unlink(missing_ok=True)
-            shutil.rmtree(self.folder / _BEFORE[1], ignore_errors=True)
 
     def copy_to(self, file: Path) -> None:
         """Write the database, as it is committed now, to a file."""

@@ -53,7 +53,7 @@ def rename(root: Path, name: str, to: str, wait: float) -> None:
     """Give a knowledge base another name. Raises FileExistsError for one that is taken."""
     folder, target = find_base(root, name), _free(root, to, name)
     with alone(folder, wait), suppress(OSError, ValueError):  # a damaged one, too, can be renamed
-        StyleStore(folder).close()  # in which older ones learn to find their pictures in another folder
+        StyleStore(folder).close()  # in which SQLite takes in what a killed writer left beside its file
     folder.rename(target)
     sync_folders([root])
 
