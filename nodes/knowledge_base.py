@@ -16,10 +16,10 @@ from ..retrieval.disk.durable import Writes
 from ..retrieval.disk.faults import plainly
 from ..retrieval.encoders.encoder import StyleEncoder
 from ..retrieval.encoders.sentences import SentenceEncoder
-from ..retrieval.ingest import UPDATES, ingest, keep_encodings
+from ..retrieval.ingest import UPDATES, ingest
 from ..retrieval.store.own_pictures import keep_picture
 from ..retrieval.store.store import StyleStore
-from ..retrieval.syncing.caption_vectors import encode_captions
+from ..retrieval.syncing.other_encoders import encode_captions, keep_encodings
 from ..retrieval.syncing.sync import Dropping
 from . import convert, freshness
 from .host import hub, memory, paths

@@ -14,7 +14,7 @@ from .ranking import fusion
 from .ranking.calibration import score, standing
 from .ranking.pins import NONE, read_pins, require_known, with_pinned_scores
 from .records import NoMatch, StyleMatch, StyleMatches, with_runner_up
-from .store.meanwhile import ChangedMeanwhile, again
+from .store.look import ChangedMeanwhile, again
 from .store.store import StyleStore
 from .view.captions import CaptionTable
 from .view.filters import Filter, parse_filter

@@ -212,7 +212,8 @@ def _keep(store: "StyleStore", pictures: Mapping[Path, tuple[str, Sequence[str]]
 
 def _own_files(store: "StyleStore", record: StyleRecord) -> list[Path]:
     """Return those of a style's files that the knowledge base keeps itself, in order."""
-    from ...retrieval.ingest import PACKS, PICTURES
+    from ...retrieval.store.own_pictures import PICTURES
+    from ...retrieval.syncing.update import PACKS
 
     kept = (store.folder / PICTURES, store.folder / PACKS)
     return [path for path in map(Path, record.files) if any(path.is_relative_to(folder) for folder in kept)]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from ..view.captions import CaptionTable
 from ..view.view import View
 from .origin import same_weights
 from .snapshot import Place, open_view, pages_after
 
+T = TypeVar("T")
+
 _REMEMBERED = 64  # changes: who has seen none of them looks at everything anew
+_LOOKS = 20  # each takes milliseconds; a writer that puts its changes to disk has not so many in that time
 
 
 class Look:
@@ -88,3 +92,18 @@ def with_another(meta: dict[str, Any]) -> list[str]:
 
 def _changes(meta: dict[str, Any]) -> list[str]:
     return meta.get("changes") or [str(meta.get("revision", 0))]
+
+
+class ChangedMeanwhile(TimeoutError):
+    """A style was removed after it was found and before it was read."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"knowledge base '{name}' is changed again and again: wait for that to end, then run again.")
+
+
+def again(look: Callable[[], T]) -> T:
+    """Return what a look finds that no change came into. Raises ChangedMeanwhile when there is none."""
+    for _ in range(_LOOKS - 1):
+        with suppress(ChangedMeanwhile):
+            return look()
+    return look()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ..database.database import FILE, Database
 from ..database.occurrences import Occurrences, from_record
@@ -20,12 +20,11 @@ from ..records import Occurrence, StyleRecord
 from ..view.captions import CaptionTable
 from ..view.view import View
 from .encodings import Encodings
-from .look import Look, with_another
-from .meanwhile import ChangedMeanwhile
+from .look import ChangedMeanwhile, Look, with_another
 from .origin import Origin, pack_version, same_weights, to_origin
 from .snapshot import Place, Progress, is_stale, leave_shared_engine, publish
+from .write_lock import LOCK, locked
 
-LOCK = "write.lock"
 _DRAFT = "rebuild"  # the knowledge base that a rebuild is making
 _KEPT = ("revision", "changes", "snapshot", "collection", "engine")  # by a knowledge base that is rebuilt
 _WAIT = 60.0  # seconds for another writer to end
@@ -69,24 +68,14 @@ class StyleStore:
 
     @contextmanager
     def writing(self, wait: float | None = None) -> Iterator[None]:
-        """Be the one writer. The operating system frees the lock of a process that ends, however it does.
+        """Be the one writer.
 
         Raises TimeoutError when another writer does not end within `wait` seconds; the store's own, where None.
         """
         wait = self._wait if wait is None else wait
         self._database.require()
-        try:
-            self._writer.acquire(timeout=wait)
-        except Timeout:
-            raise TimeoutError(
-                f"knowledge base '{self.name}' is being written by another process, for more than {wait:g} seconds: "
-                "wait for it to end, then run again."
-            ) from None
-        try:
-            with self._database.held():
-                yield
-        finally:
-            self._writer.release()
+        with locked(self._writer, self.name, wait), self._database.held():
+            yield
 
     def require_encoder(self, identity: str) -> None:
         """Raise ValueError unless the vectors stored here came from the same weights, under whatever name."""

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ..database.database import FILE
 from ..disk.durable import sync_folders, sync_tree
 from .origin import check_name
 from .snapshot import FOLDER
-from .store import LOCK, StyleStore
+from .store import StyleStore
+from .write_lock import LOCK, locked
 
 DERIVED = {FOLDER, "thumbnails", "rebuild", LOCK, FILE, f"{FILE}-wal", f"{FILE}-shm"}
 _GONE = ".deleted-"
@@ -101,14 +102,8 @@ def _leave_shared_engine(folder: Path) -> None:
 @contextmanager
 def alone(folder: Path, wait: float) -> Iterator[None]:
     """Be the one writer, also of a knowledge base that can't be opened."""
-    try:
-        with FileLock(folder / LOCK).acquire(timeout=wait):
-            yield
-    except Timeout:
-        raise TimeoutError(
-            f"knowledge base '{folder.name}' is being written by another process, for more than {wait:g} seconds: "
-            "wait for it to end, then run again."
-        ) from None
+    with locked(FileLock(folder / LOCK), folder.name, wait):
+        yield
 
 
 @contextmanager
