@@ -50,11 +50,11 @@ def kind_of_file(path: Path, shapes: Shapes) -> ModelFile:
     """Raise ValueError in one sentence when a tensor by which a model is told has no such shape."""
     for rule in (_checkpoint, _controlnet, _ip_adapter, _siglip, _clip, _dinov2, _lora):
         try:
-            found = rule(path, shapes)
+            kind = rule(path, shapes)
         except ValueError as error:
             raise ValueError(f"{shown(path.name)} {error}: download it again or choose another.") from error
-        if found:
-            return found
+        if kind:
+            return kind
     return ModelFile(path, "unknown", "a file of an unknown kind")
 
 

@@ -163,7 +163,7 @@ class StyleKnowledgeBase(io.ComfyNode):
         found = [] if update == "open" else resolve_sources(sources)
         clip = _open_encoder(encoder)
         sentences = None if caption_encoder == _NONE else _open_caption_encoder(caption_encoder)
-        store = StyleStore(paths.knowledge_base_folder(name), apart=True)
+        store = StyleStore(paths.knowledge_base_folder(name), own_process=True)
         with Writes() as writes:
             for picture, (caption, its_tags) in zip(pictures, described, strict=True):
                 keep_picture(store, picture, caption, its_tags, writes)

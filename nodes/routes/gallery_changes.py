@@ -163,7 +163,7 @@ def _store(name: str) -> "StyleStore":
     """A writer's own: to publish an index keeps whoever searches through the same object waiting."""
     from ...retrieval.store.store import StyleStore
 
-    return StyleStore(paths.knowledge_base_folder(name), apart=True)
+    return StyleStore(paths.knowledge_base_folder(name), own_process=True)
 
 
 def _count(name: str) -> int:

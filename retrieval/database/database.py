@@ -131,8 +131,8 @@ class Database(DatabaseFile, WordTables):
     def check(self) -> None:
         """Raise OSError for a file that is damaged anywhere."""
         with self._in_a_sentence():
-            if (found := self._read("PRAGMA quick_check")[0][0]) != "ok":
-                raise sqlite3.DatabaseError(found)
+            if (answer := self._read("PRAGMA quick_check")[0][0]) != "ok":
+                raise sqlite3.DatabaseError(answer)
 
     @contextmanager
     def attached(self, path: Path) -> Iterator[None]:

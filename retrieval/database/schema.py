@@ -56,10 +56,10 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
 
 
 def _version(db: sqlite3.Connection) -> int:
-    found = db.execute("PRAGMA user_version").fetchone()[0]
-    if found > len(STEPS):
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(STEPS):
         raise ValueError(
-            f"the knowledge base has tables of version {found}, made by a later version of the pack, and this one "
+            f"the knowledge base has tables of version {version}, made by a later version of the pack, and this one "
             f"reads {len(STEPS)}: update the nodes."
         )
-    return found
+    return version

@@ -17,8 +17,12 @@ DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt"
 class Origin:
     """What a knowledge base remembers about itself.
 
-    revision: counts committed changes. background: query kind -> (mean, standard deviation) of the cosines of pairs
-    that do not belong together, see `calibration`. pack: the version of the pack that began it.
+    encoder: `name@weights` of what made its vectors.
+    dimension: numbers a vector.
+    revision: counts committed changes.
+    background: query kind -> [mean, standard deviation] of the cosines of pairs that do not belong together, see
+    `calibration`.
+    pack: the version of the pack that began it.
     decoding: how its pictures were decoded, see `reader.DECODING`; 1 before that was noted.
     """
 

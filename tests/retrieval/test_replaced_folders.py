@@ -90,10 +90,10 @@ HANDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("apart", [False, True], ids=["here", "apart"])
+@pytest.mark.parametrize("own_process", [False, True], ids=["here", "apart"])
 @pytest.mark.parametrize("hand", HANDS, ids=lambda hand: hand.__name__)
 def test_the_next_look_is_at_what_is_there_then(
-    tmp_path: Path, hand: Callable[[Path, Path, Path], range], apart: bool
+    tmp_path: Path, hand: Callable[[Path, Path, Path], range], own_process: bool
 ) -> None:
     here, backup = tmp_path / "all" / "mine", tmp_path / "backup"
     published(here, OLD).close()
@@ -101,7 +101,7 @@ def test_the_next_look_is_at_what_is_there_then(
     published(tmp_path / "all" / "other", OTHER).close()
     fill(StyleStore(here), NEW)
     StyleStore(here).publish()
-    tab, node = StyleStore(here, apart=apart), StyleStore(here, apart=apart)
+    tab, node = StyleStore(here, own_process=own_process), StyleStore(here, own_process=own_process)
     for opened in (tab, node):
         assert nearest(opened, vector_of(50)) == [record(50).id]
 
@@ -109,10 +109,10 @@ def test_the_next_look_is_at_what_is_there_then(
     expected = sorted(record(n).id for n in there)
     assert tab.ids() == expected
     assert missing(tab) == []
-    writer = StyleStore(here, apart=apart)
+    writer = StyleStore(here, own_process=own_process)
     fill(writer, range(600, 640))
     writer.publish()
-    for opened in (tab, node, StyleStore(here, apart=apart)):
+    for opened in (tab, node, StyleStore(here, own_process=own_process)):
         assert len(opened) == len(there) + 40
         assert missing(opened) == []
         assert {id for id in expected if opened.records([id])} == set(expected)
