@@ -30,7 +30,7 @@ _MARKS = ", ".join("?" * 10)
 
 
 class Database(DatabaseFile, WordTables):
-    """One SQLite file. Any thread may call; writers of several processes are kept apart by the store's lock.
+    """A knowledge base's truth in SQLite. Any thread may call; writers of several processes wait for the store's lock.
 
     home: the folder that a knowledge base's own pictures are in; the file's, where None.
     """

@@ -11,7 +11,7 @@ from .database import Database
 
 
 class Occurrences:
-    """Those of one database. Whoever changes them holds a transaction."""
+    """What files and people say of one database's pictures. Whoever changes it holds a transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -36,8 +36,11 @@ def own_device(module: torch.nn.Module) -> torch.device:
 class StyleEncoder:
     """Encodes pictures, and words if its family reads them, with one model. Weights are read at the first use.
 
-    path: a folder with config.json, or a single weights file. tokenizer: CLIP's, for what brings none.
-    name: how the user chose it. on_device: brings the model to the device that it should compute on, and returns that.
+    name: how the user chose it.
+    path: a folder with config.json, or a single weights file.
+    tokenizer: CLIP's, for what brings none.
+    on_device: brings the model to the device that it should compute on, and returns that.
+
     It computes in float32 on every device, whatever the file's precision, so that a knowledge base made on a card
     answers the same on a CPU.
     """

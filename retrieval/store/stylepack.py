@@ -64,7 +64,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Vectors:
-    """What a pack brings: the encoder's identity, id -> unit vector, (D,) float32, and id -> what a person said."""
+    """What a pack brings beside its pictures. by_id: id -> (D,) float32, unit length, of the encoder of that identity."""
 
     encoder: str
     by_id: dict[str, np.ndarray]

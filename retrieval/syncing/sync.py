@@ -34,8 +34,8 @@ def read_here(files: Sequence[SourceFile], known: Collection[str]) -> Generator[
 class Dropping:
     """What a sync drops of what vanished.
 
-    others: also what came from sources that are not named, or only what one of the named ones held. consent(records):
-    asked before pictures go; where it is False nothing is dropped.
+    others: also what came from sources that are not named, or only what one of the named ones held.
+    consent(records): asked before pictures go; where it is False nothing is dropped.
     """
 
     others: bool = True

@@ -30,7 +30,14 @@ Source = Path | str  # a folder, a picture file or a style pack; a str is a URL
 
 @dataclass
 class Update:
-    """One `sync`, `add` or `rebuild`. kept: the folders of a knowledge base's own pictures."""
+    """One `sync`, `add` or `rebuild` of a knowledge base.
+
+    encoder: makes the vectors of what is new.
+    update: which of the three.
+    report: is filled in as it goes.
+    on_progress: see `Progress`.
+    dropping: what a sync may drop.
+    """
 
     store: StyleStore
     encoder: StyleEncoder

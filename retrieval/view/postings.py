@@ -31,7 +31,9 @@ def words_of(text: str) -> list[str]:
 
 
 class Postings:
-    """(field, value) -> rows, ascending, and how often each holds it. `lengths`: words a row.
+    """What a segment's rows hold: (field, value) -> rows, ascending, and how often each holds it.
+
+    lengths: (N,) int32, words a row.
 
     Beside them a column of each number field, (4, N) int64, and all names in one piece, for a part of one to be found
     without a look at each.
