@@ -64,7 +64,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Vectors:
-    """What a pack brings beside its pictures. by_id: id -> (D,) float32, unit length, of the encoder of that identity."""
+    """What a pack brings beside its pictures. by_id: id -> (D,) float32, unit length, of that encoder."""
 
     encoder: str
     by_id: dict[str, np.ndarray]
