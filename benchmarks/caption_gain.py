@@ -26,7 +26,7 @@ from style_pack.retrieval.encoders.sentences import SentenceEncoder  # noqa: E40
 from style_pack.retrieval.ingest import ingest  # noqa: E402
 from style_pack.retrieval.search import StyleQuery, search  # noqa: E402
 from style_pack.retrieval.store.store import StyleStore  # noqa: E402
-from style_pack.retrieval.syncing.caption_vectors import encode_captions  # noqa: E402
+from style_pack.retrieval.syncing.other_encoders import encode_captions  # noqa: E402
 from style_pack.retrieval.view.postings import words_of  # noqa: E402
 
 from training.captions import held_out_prompts  # noqa: E402

@@ -165,10 +165,10 @@ def _open_image(path: Path) -> Image.Image:
 
 
 def _find_id(store: StyleStore, start: str) -> str:
-    found = [id for id in store.ids() if id.startswith(start)]
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} pictures have an id that begins with {start!r}: `list` shows the ids.")
-    return found[0]
+    ids = [id for id in store.ids() if id.startswith(start)]
+    if len(ids) != 1:
+        raise ValueError(f"{len(ids)} pictures have an id that begins with {start!r}: `list` shows the ids.")
+    return ids[0]
 
 
 def _lines_of(answer: dict[str, Any]) -> str:

@@ -55,9 +55,9 @@ def find_model(name: str, models: Path, folders: tuple[str, ...], kinds: tuple[s
         return BUNDLED[name]
     places = [Path(name), *(models / folder / name for folder in folders), models / name]
     places += [models / folder / name.replace("/", "--") for folder in folders]
-    found = next((place for place in places if name and place.exists()), None)
-    if found:
-        return found
+    model = next((place for place in places if name and place.exists()), None)
+    if model:
+        return model
     offered = list(dict.fromkeys(_offered(models, folders, kinds)))[:_SHOWN]
     raise FileNotFoundError(
         f"encoder {name} does not exist, as a path or in {', '.join(folders)} of {models} (there: "
@@ -85,9 +85,9 @@ def _clip_tokenizer(name: str, path: Path) -> Path:
     """
     own = path if path.is_dir() else path.parent
     known: list[Any] = [own, COMFYUI / "comfy" / "sd1_tokenizer"]
-    found = next((folder for folder in known if all((folder / file).is_file() for file in _CLIP_TOKENIZER)), None)
-    if found or identify(path).kind != "clip" or (path / "tokenizer_config.json").is_file():
-        return found or own
+    bundled = next((folder for folder in known if all((folder / file).is_file() for file in _CLIP_TOKENIZER)), None)
+    if bundled or identify(path).kind != "clip" or (path / "tokenizer_config.json").is_file():
+        return bundled or own
     raise FileNotFoundError(
         f"encoder {name} has no tokenizer: put CLIP's {' and '.join(_CLIP_TOKENIZER)} into {own}, or give the model's "
         "whole folder."

@@ -44,7 +44,7 @@ def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
     from tqdm import tqdm
 
     from ..retrieval.ingest import find_sources
-    from ..retrieval.syncing.caption_vectors import encode_captions
+    from ..retrieval.syncing.other_encoders import encode_captions
     from ..retrieval.syncing.sync import read_here
 
     store = None if options.sources else open_store(options)

@@ -2,8 +2,9 @@
 
     .venv/bin/python dev/export_workflows.py [quickstart turbo ...]
 
-What the nodes do is read from workflows/api/NAME.json and written back as the front end exports it; how they lie comes
-from workflow_layouts.py. Thumbnails show what the bundled models make: run this again after training.
+A workflow is changed in ComfyUI's editor and saved over workflows/NAME.json. This opens it, and writes it back in one
+form whatever the editor has added, with the API form of the same graph. Thumbnails show what the bundled models make:
+run this again after training.
 """
 
 from __future__ import annotations
@@ -19,15 +20,13 @@ from blueprint import FILE, export_blueprint
 from comfy_client import ComfyError, Json
 from comfy_page import BrowserMissing, ComfyPage, open_browser
 from comfyui import ComfyServer
-from graph_layout import Layout
 from PIL import Image
 from places import ROOT
 from progress import say
-from workflow_layouts import LAYOUTS, QUICKSTART
 from workflow_thumbnails import RESULTS, fit
 
 WORKFLOWS = ROOT / "workflows"
-BUILD = (ROOT / "dev" / "build_graph.js").read_text(encoding="utf-8")
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
 
 STILL = """async () => {
   const { setting } = app.extensionManager
@@ -45,26 +44,25 @@ MARGIN = 30
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write workflows/ and subgraphs/ as ComfyUI's front end exports them.")
-    names = [layout.name for layout in LAYOUTS]
-    parser.add_argument("names", nargs="*", metavar="name", help=f"which: all of {', '.join(names)} when none is named")
-    chosen = parser.parse_args().names or names
-    if unknown := sorted(set(chosen) - set(names)):
-        parser.error(f"no workflow is called {unknown[0]!r}: choose from {', '.join(names)}")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"which: all of {', '.join(NAMES)} when none is named")
+    chosen = parser.parse_args().names or NAMES
+    if unknown := sorted(set(chosen) - set(NAMES)):
+        parser.error(f"no workflow is called {unknown[0]!r}: choose from {', '.join(NAMES)}")
     try:
         with ComfyServer() as server, open_browser() as browser:
             page = ComfyPage(browser.new_page(), server.base_url)
             page.open("RetrieveStyle")
             page.page.evaluate(STILL)
-            for layout in (layout for layout in LAYOUTS if layout.name in chosen):
-                export(page, layout)
-                if layout.name in RESULTS:
-                    picture = RESULTS[layout.name](server, run(server, layout))
+            for name in chosen:
+                export(page, name)
+                if name in RESULTS:
+                    picture = RESULTS[name](server, run(server, name))
                 else:
-                    picture = graph_picture(server, page, layout)
-                picture.save(WORKFLOWS / f"{layout.name}.jpg", quality=88)
-                say(f"workflows/{layout.name}: .json, .jpg and api/{layout.name}.json are written.")
-            if QUICKSTART.name in chosen:
-                export_blueprint(page, read_json(api_path(QUICKSTART)))
+                    picture = graph_picture(server, page, name)
+                picture.save(WORKFLOWS / f"{name}.jpg", quality=88)
+                say(f"workflows/{name}: .json, .jpg and api/{name}.json are written.")
+            if "quickstart" in chosen:
+                export_blueprint(page, read_json(api_path("quickstart")))
                 say(f"{FILE.relative_to(ROOT)} is written.")
     except (ComfyError, BrowserMissing) as error:
         say(f"The workflows could not be written: {error}")
@@ -75,16 +73,14 @@ def main() -> int:
 # --- both forms --------------------------------------------------------------------------------------------------
 
 
-def export(page: ComfyPage, layout: Layout) -> None:
-    """Has the page build the graph, and writes both its forms. The same input gives the same files."""
-    api = read_json(api_path(layout))
-    if {str(spot.id) for spot, _ in layout.places()} != set(api):
-        raise ComfyError(f"dev/workflow_layouts.py and {api_path(layout)} do not name the same nodes.")
-    built = json.loads(page.page.evaluate(BUILD, {"api": api, "layout": layout.for_page()}))
-    editor = built["workflow"] | {"extra": {}}  # else the view and the front end's version; without a view it shows all
+def export(page: ComfyPage, name: str) -> None:
+    """Has the page open a workflow, and writes both its forms. The same graph gives the same files."""
+    page.load_workflow(read_json(editor_path(name)), name)
+    exported = page.export()
+    editor = exported["workflow"] | {"extra": {}}  # else its version and a view; without a view the editor shows all
     editor["models"] = unnamed_models(editor)
-    write_json(WORKFLOWS / f"{layout.name}.json", editor)
-    write_json(api_path(layout), {node_id: built["api"][node_id] for node_id in sorted(built["api"], key=int)})
+    write_json(editor_path(name), editor)
+    write_json(api_path(name), {node_id: exported["api"][node_id] for node_id in sorted(exported["api"], key=int)})
 
 
 def unnamed_models(editor: Json) -> list[Json]:
@@ -97,8 +93,12 @@ def unnamed_models(editor: Json) -> list[Json]:
     ]
 
 
-def api_path(layout: Layout) -> Path:
-    return WORKFLOWS / "api" / f"{layout.name}.json"
+def editor_path(name: str) -> Path:
+    return WORKFLOWS / f"{name}.json"
+
+
+def api_path(name: str) -> Path:
+    return WORKFLOWS / "api" / f"{name}.json"
 
 
 def read_json(path: Path) -> Json:
@@ -112,22 +112,23 @@ def write_json(path: Path, content: Any) -> None:
 # --- thumbnails --------------------------------------------------------------------------------------------------
 
 
-def run(server: ComfyServer, layout: Layout) -> Json:
+def run(server: ComfyServer, name: str) -> Json:
     """Runs a workflow and returns its history entry, with what every node has shown."""
-    say(f"Running {layout.name} for its thumbnail ...")
+    say(f"Running {name} for its thumbnail ...")
     server.free()  # else what another workflow has shown is not shown again
-    return server.run(read_json(api_path(layout)))
+    return server.run(read_json(api_path(name)))
 
 
-def graph_picture(server: ComfyServer, page: ComfyPage, layout: Layout) -> Image.Image:
+def graph_picture(server: ComfyServer, page: ComfyPage, name: str) -> Image.Image:
     """The groups of the open graph, with the edges drawn but no picture: that takes models of gigabytes."""
-    page.load_workflow(read_json(WORKFLOWS / f"{layout.name}.json"), layout.name)
-    edges = next(str(spot.id) for spot, _ in layout.places() if spot.title == "Edges")
+    editor = read_json(editor_path(name))
+    page.load_workflow(editor, name)
+    edges = next(str(node["id"]) for node in editor["nodes"] if node.get("title") == "Edges")
     client_id = page.page.evaluate("comfyAPI.api.api.clientId")
     server.free()  # else what another workflow has shown is not shown again
-    server.post_prompt(upstream(read_json(api_path(layout)), edges), client_id=client_id)
+    server.post_prompt(upstream(read_json(api_path(name)), edges), client_id=client_id)
     page.wait_for_output(edges)
-    return fit(photograph(page, layout))
+    return fit(photograph(page, editor["groups"]))
 
 
 def upstream(api: Json, node_id: str) -> Json:
@@ -136,10 +137,12 @@ def upstream(api: Json, node_id: str) -> Json:
     return {node_id: api[node_id]} | {key: node for source in sources for key, node in upstream(api, source).items()}
 
 
-def photograph(page: ComfyPage, layout: Layout) -> Image.Image:
+def photograph(page: ComfyPage, groups: list[Json]) -> Image.Image:
     """The groups in the page's own pixels."""
-    left, top, width, height = layout.bounding()
-    width, height = width + 2 * MARGIN, height + 2 * MARGIN
+    boxes = [group["bounding"] for group in groups]
+    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    width = max(box[0] + box[2] for box in boxes) - left + 2 * MARGIN
+    height = max(box[1] + box[3] for box in boxes) - top + 2 * MARGIN
     page.page.set_viewport_size({"width": width + 2 * CORNER[0], "height": height + 2 * CORNER[1]})
     offset = [CORNER[0] + MARGIN - left, CORNER[1] + MARGIN - top]
     look_at = "offset => { app.canvas.ds.scale = 1; app.canvas.ds.offset = offset; app.canvas.setDirty(true, true) }"

@@ -12,12 +12,13 @@ from comfyui import ComfyServer
 from demo import Panel, compose, find_nodes, graph_of, preview_of
 from PIL import Image, ImageDraw, ImageFont
 from places import ROOT
-from study_layouts import ATTEMPTS, CHOICES
 
 SKETCHES = ROOT / "styles" / "sketches"
 COMPARED = ROOT / "docs" / "compare.png"
 SIZE = (640, 400)
 PAPER, INK = "#1b1b1b", "#f2f2f2"
+ATTEMPTS = ("Words alone", "With the sketch", "With the reference", "With both")
+CHOICES = ("The best one", "The best four", "Four that differ")
 
 Picture = Image.Image
 

@@ -109,5 +109,5 @@ def _tower(shapes: Shapes, prefix: str, heads: int) -> dict[str, Any]:
 
 def _layers(shapes: Shapes, prefix: str) -> int:
     """Return the number that the last layer's tells; where one in between is gone, its tensors are missed by name."""
-    found = (re.match(rf"{re.escape(prefix)}([0-9]{{1,3}})\.", key) for key in shapes)
-    return max((int(match[1]) for match in found if match), default=-1) + 1
+    matches = (re.match(rf"{re.escape(prefix)}([0-9]{{1,3}})\.", key) for key in shapes)
+    return max((int(match[1]) for match in matches if match), default=-1) + 1

@@ -78,10 +78,10 @@ def identify(path: Path) -> ModelFile:
     It is read once a version: the next time only its size and time are asked for. Raises ValueError in one sentence
     for what is no model or damaged, OSError for what the system does not let it read; nothing else.
     """
-    found = _identified(path, _version(path))
-    if isinstance(found, str):
-        raise ValueError(found)
-    return found
+    answer = _identified(path, _version(path))
+    if isinstance(answer, str):
+        raise ValueError(answer)
+    return answer
 
 
 @cache

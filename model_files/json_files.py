@@ -33,33 +33,33 @@ class JsonFile:
     @classmethod
     def read(cls, path: Path) -> JsonFile:
         """Raise ValueError when the file holds no JSON object, OSError when it can't be read."""
-        found = read_json(path)
-        if not isinstance(found, dict):
+        values = read_json(path)
+        if not isinstance(values, dict):
             raise ValueError(f"{_where(path)} holds no JSON object: download it again.")
-        return cls(path, found)
+        return cls(path, values)
 
     def size(self, name: str, default: int) -> int:
         """Return a whole number above 0; the default where it is left out or null."""
-        found = self.values.get(name)
-        if found is None:
+        value = self.values.get(name)
+        if value is None:
             return default
-        if type(found) is not int or not 0 < found < _MAX_SIZE:
+        if type(value) is not int or not 0 < value < _MAX_SIZE:
             raise self._wrong(name, "a whole number above 0")
-        return found
+        return value
 
     def text(self, name: str) -> str:
         """Return a text; an empty one where it is left out or null."""
-        found = self.values.get(name)
-        if found is not None and not isinstance(found, str):
+        value = self.values.get(name)
+        if value is not None and not isinstance(value, str):
             raise self._wrong(name, "a text")
-        return found or ""
+        return value or ""
 
     def part(self, name: str) -> JsonFile:
         """Return the object within; an empty one where it is left out or null."""
-        found = self.values.get(name)
-        if found is not None and not isinstance(found, dict):
+        value = self.values.get(name)
+        if value is not None and not isinstance(value, dict):
             raise self._wrong(name, "an object")
-        return JsonFile(self.path, found or {})
+        return JsonFile(self.path, value or {})
 
     def _wrong(self, name: str, wanted: str) -> ValueError:
         value = shown(json.dumps(self.values[name])[:40])

@@ -28,8 +28,11 @@ class ModelFile:
 
     kind: `checkpoint`, `controlnet`, `ip_adapter`, `image_encoder`, `clip`, `siglip`, `dinov2`, `sentence`, `lora` or
     `unknown`.
+    description: what it is, as a message says it.
     cross_attention_dim: width of the text tokens that it was trained beside; 0 where that has no meaning.
+    in_channels: of a checkpoint's UNet; 4, or more for inpainting and the like.
     hidden_size, projection_dim: of an image encoder; for an IP-Adapter, what its encoder must have (0 = any).
+    original_layout: whether its tensors have the names of its makers, and not diffusers'.
     """
 
     path: Path
@@ -50,11 +53,11 @@ def kind_of_file(path: Path, shapes: Shapes) -> ModelFile:
     """Raise ValueError in one sentence when a tensor by which a model is told has no such shape."""
     for rule in (_checkpoint, _controlnet, _ip_adapter, _siglip, _clip, _dinov2, _lora):
         try:
-            found = rule(path, shapes)
+            kind = rule(path, shapes)
         except ValueError as error:
             raise ValueError(f"{shown(path.name)} {error}: download it again or choose another.") from error
-        if found:
-            return found
+        if kind:
+            return kind
     return ModelFile(path, "unknown", "a file of an unknown kind")
 
 

@@ -58,8 +58,10 @@ def read_safetensors_header(path: Path) -> Shapes:
 
 def read_safetensors_metadata(path: Path) -> dict[str, str]:
     """Return what the file says of itself in words, beside its tensors. Raises ValueError for what is damaged."""
-    found = _read_header(path)[1].get("__metadata__")
-    return {key: value for key, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
+    metadata = _read_header(path)[1].get("__metadata__")
+    return (
+        {key: value for key, value in metadata.items() if isinstance(value, str)} if isinstance(metadata, dict) else {}
+    )
 
 
 def _read_header(path: Path) -> tuple[Shapes, dict[str, Any]]:
@@ -147,10 +149,10 @@ def _damaged(path: Path, start: bytes, reason: str = "", format_name: str = "saf
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         raise ValueError("it names something twice")
-    return found
+    return members
 
 
 def _checked(header: Any) -> tuple[Shapes, int]:
@@ -179,7 +181,7 @@ def _tensor(name: str, about: Any) -> tuple[tuple[int, ...], int, int]:
     return shape, offsets[0], offsets[1]
 
 
-def _sizes(found: Any) -> tuple[int, ...] | None:
-    if isinstance(found, list) and all(type(size) is int and 0 <= size < 2**63 for size in found):
-        return tuple(found)
+def _sizes(shape: Any) -> tuple[int, ...] | None:
+    if isinstance(shape, list) and all(type(size) is int and 0 <= size < 2**63 for size in shape):
+        return tuple(shape)
     return None

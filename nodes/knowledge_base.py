@@ -16,10 +16,10 @@ from ..retrieval.disk.durable import Writes
 from ..retrieval.disk.faults import plainly
 from ..retrieval.encoders.encoder import StyleEncoder
 from ..retrieval.encoders.sentences import SentenceEncoder
-from ..retrieval.ingest import UPDATES, ingest, keep_encodings
+from ..retrieval.ingest import UPDATES, ingest
 from ..retrieval.store.own_pictures import keep_picture
 from ..retrieval.store.store import StyleStore
-from ..retrieval.syncing.caption_vectors import encode_captions
+from ..retrieval.syncing.other_encoders import encode_captions, keep_encodings
 from ..retrieval.syncing.sync import Dropping
 from . import convert, freshness
 from .host import hub, memory, paths
@@ -163,7 +163,7 @@ class StyleKnowledgeBase(io.ComfyNode):
         found = [] if update == "open" else resolve_sources(sources)
         clip = _open_encoder(encoder)
         sentences = None if caption_encoder == _NONE else _open_caption_encoder(caption_encoder)
-        store = StyleStore(paths.knowledge_base_folder(name), apart=True)
+        store = StyleStore(paths.knowledge_base_folder(name), own_process=True)
         with Writes() as writes:
             for picture, (caption, its_tags) in zip(pictures, described, strict=True):
                 keep_picture(store, picture, caption, its_tags, writes)

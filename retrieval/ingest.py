@@ -1,44 +1,20 @@
-"""Brings a knowledge base up to date with its sources: which files, what to do with them, and what to report."""
+"""Brings a knowledge base up to date with its sources: which they are, what is done with them, and what to report."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from .encoders.encoder import StyleEncoder
-from .pictures.fetch import LIST_SUFFIX, check_url, is_url, named_source, read_url_list
-from .pictures.finder import find_pictures, look_at
-from .pictures.reader import (
-    DECODING,
-    PACK_SUFFIX,
-    SUFFIXES,
-    content_id,
-    is_decoded_anew,
-    open_picture,
-    to_unicode,
-    why_not_read,
-)
-from .records import Edit, IngestReport, Occurrence, SourceFile, StyleRecord
-from .store import stylepack
-from .store.origin import same_weights
-from .store.own_pictures import PICTURES, fetch_all, no_longer_named, set_aside
+from .pictures.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
+from .records import IngestReport
 from .store.store import StyleStore
-from .syncing.dismissed import without_dismissed
-from .syncing.duplicates import near_duplicates
-from .syncing.sync import Dropping, Progress, Readings, SyncRun, read_here
+from .syncing.sync import Dropping, Progress, Readings, read_here
+from .syncing.update import Source, Update
 
 UPDATES = ("sync", "add", "rebuild", "open")
-_ENCODED = 16  # encodings that are put to disk together
-PACKS = "packs"  # where it keeps the pictures of packs that were imported
-
-Source = Path | str  # a folder, a picture file or a style pack; a str is a URL
 
 
 def find_sources(named: Sequence[str]) -> list[Source]:
@@ -79,225 +55,12 @@ def ingest(
     start = time.perf_counter()
     report = IngestReport()
     if update == "open":
-        store.require_current()
         store.require_encoder(encoder.identity)
         with suppress(TimeoutError):  # the one who is writing now will do it
             store.publish(on_progress, wait=0)
     else:
         with store.writing():
-            _Update(store, encoder, update, report, on_progress, dropping or Dropping()).run(sources, readings)
+            Update(store, encoder, update, report, on_progress, dropping or Dropping()).run(sources, readings)
     report.total = len(store)
     report.seconds = round(time.perf_counter() - start, 3)
     return report
-
-
-@dataclass
-class _Update:
-    """One `sync`, `add` or `rebuild`. kept: the folders of a knowledge base's own pictures."""
-
-    store: StyleStore
-    encoder: StyleEncoder
-    update: str
-    report: IngestReport
-    on_progress: Progress
-    dropping: Dropping
-
-    def run(self, sources: Sequence[Source], readings: Readings) -> None:
-        store, encoder, report = self.store, self.encoder, self.report
-        if self.update != "rebuild":
-            store.require_current()
-            store.require_encoder(encoder.identity)
-        named = [named_source(source) if isinstance(source, str) else str(source) for source in sources]
-        self._named = {source for source in named if to_unicode(source) == source}  # what can be noted
-        self._shown, self._unseen = store.said.all(), list[Path]()
-        known, edits, let_go = self._unpack([source for source in sources if _is_pack(source)])
-        urls = [source for source in sources if isinstance(source, str)]
-        fetched = fetch_all(store, urls, self.update == "rebuild", report, self.on_progress)
-        folders = [source for source in sources if isinstance(source, Path) and not _is_pack(source)]
-        files = self._find(folders, fetched)
-        let_go |= self._no_longer_named(files, fetched)
-        files = [file for file in files if file.path not in let_go]
-        if self.update != "rebuild":
-            files = without_dismissed(store, files)
-        if not files:
-            _require_pictures(report, 0)
-        run = SyncRun(self._target(), encoder, report, self.on_progress, known, readings, self._shown)
-        if self.update == "rebuild":
-            run.run([*files, *self._others(files, let_go)], lambda shown: True)
-            self._keep_unread(run.store)
-            self._replace({file.path for file in files}, run.store)
-        else:
-            self._run_here(run, files, let_go)
-            _require_pictures(report, len(store))
-        self._end(run, let_go, edits)
-
-    def _run_here(self, run: SyncRun, files: list[SourceFile], let_go: set[str]) -> None:
-        """Take in the files; a sync reads those again of which an earlier version made other pixels."""
-        origin = self.store.origin
-        outdated = self.update == "sync" and origin is not None and origin.decoding != DECODING
-        anew: set[str] = set()
-        if outdated:
-            anew = {file.path for file in files if is_decoded_anew(Path(file.path))}
-            others = self._others(files, let_go, name_gone=False)
-            others = [file for file in others if is_decoded_anew(Path(file.path))]
-            run.run(others, lambda shown: False, reread=lambda file: True)
-        run.run(
-            files,
-            lambda shown: shown.path in let_go or self._may_go(shown),
-            self.dropping.consent,
-            lambda file: file.path in anew,
-        )
-        if outdated and not self._unseen:
-            self.store.set_decoding()
-
-    def _keep_unread(self, draft: StyleStore) -> None:
-        """Put into a rebuilt knowledge base what was known of pictures that can't be read, or whose folder can't.
-
-        Where another encoder made their vectors, only what can be opened is kept, as is a picture with a damaged
-        sidecar.
-        """
-        failed, origin, held = {Path(failure["file"]) for failure in self.report.failed}, self.store.origin, draft.ids()
-        if not failed or origin is None:
-            return
-        records = self.store.records([id for id in self.store.ids() if id not in set(held)]).values()
-        left = [record for record in records if any({path, *path.parents} & failed for path in map(Path, record.files))]
-        shown, encoder = self.store.said.of([record.id for record in left]), self.encoder
-        same = same_weights(origin.encoder, encoder.identity)
-        for record in left:
-            image = None if same else _shown_now(record)
-            if same or image:
-                vector = encoder.encode_images([image]) if image else self.store.vectors([record.id])
-                draft.add([record], vector, encoder.identity, shown[record.id])
-
-    def _target(self) -> StyleStore:
-        return self.store.draft(self.encoder.identity) if self.update == "rebuild" else self.store
-
-    def _unpack(self, packs: Sequence[Source]) -> tuple[dict[str, np.ndarray], dict[str, Edit], set[str]]:
-        """Return what packs bring, id -> vector and id -> edit, and the files of earlier states that are to go."""
-        known: dict[str, np.ndarray] = {}
-        edits: dict[str, Edit] = {}
-        let_go: set[str] = set()
-        for pack in map(Path, packs):
-            unpacked, vectors = stylepack.unpack(pack, self.store.folder / PACKS)
-            known |= vectors.by_id if same_weights(vectors.encoder, self.encoder.identity) else {}
-            edits |= vectors.edits
-            for state in stylepack.earlier_states(unpacked):
-                files = [file for file in state.rglob("*") if file.is_file()]
-                anew = self.update != "add"
-                let_go |= {str(file) for file in files if anew or (unpacked / file.relative_to(state)).is_file()}
-        return known, edits, let_go
-
-    def _find(self, folders: Sequence[Path], fetched: Mapping[Path, str]) -> list[SourceFile]:
-        """Return the pictures in folders, files among them, and in the knowledge base; name what can't be looked at."""
-        kept = [*(self.store.folder / PACKS).glob("[!.]*"), self.store.folder / PICTURES]
-        skipped: dict[Path, OSError] = {}
-        files = list(find_pictures([*folders, *filter(_holds_files, kept)], skipped.__setitem__))
-        for path, error in skipped.items():
-            self.report.failed.append({"file": to_unicode(str(path)), "reason": why_not_read(error)})
-            if not isinstance(error, FileNotFoundError):
-                self._unseen.append(path)
-        return [
-            replace(file, source=fetched.get(Path(file.path), "")) if self._is_own(file.path) else file
-            for file in files
-        ]
-
-    def _is_own(self, path: str) -> bool:
-        return path.startswith(f"{self.store.folder}{os.sep}")
-
-    def _no_longer_named(self, files: Sequence[SourceFile], fetched: Mapping[Path, str]) -> set[str]:
-        """Return the files of URLs that a sync finds named no longer."""
-        if self.update != "sync":
-            return set()
-        left = no_longer_named(self.store, files, fetched)
-        return {path for path in left if self.dropping.others or self._source_of(path) in self._named}
-
-    def _source_of(self, path: str) -> str:
-        return self._shown[path].source if path in self._shown else ""
-
-    def _may_go(self, shown: Occurrence) -> bool:
-        """Tell whether a file that is not there any longer is to be dropped."""
-        path = Path(shown.path)
-        if self.update == "add" or any(path.is_relative_to(place) for place in self._unseen):
-            return False
-        if self.dropping.others or shown.source in self._named or self._is_own(shown.path):
-            return True
-        return any(path.is_relative_to(source) for source in self._named)
-
-    def _others(self, files: Sequence[SourceFile], let_go: set[str], name_gone: bool = True) -> list[SourceFile]:
-        """Return what is stored of sources that are not named, as far as it is there; the report names what is gone."""
-        here = {file.path for file in files} | let_go
-        others: list[SourceFile] = []
-        for path, shown in self._shown.items():
-            if path not in here and not self._is_own(path):
-                try:
-                    others.append(look_at(Path(path), shown.name, shown.source))
-                except OSError as error:
-                    if name_gone:
-                        self.report.failed.append({"file": path, "reason": why_not_read(error)})
-        return others
-
-    def _replace(self, named: set[str], draft: StyleStore) -> None:
-        _require_pictures(self.report, len(draft.said.all().keys() & named))
-        before = set(self.store.ids())
-        self.store.replace_with(draft)
-        self.report.removed = len(before.difference(self.store.ids()))
-
-    def _end(self, run: SyncRun, let_go: set[str], edits: Mapping[str, Edit]) -> None:
-        agreed = run.agreed
-        with self.store.saying() as said:
-            said.add_edits({id: edits[id] for id in run.embedded if id in edits})
-            said.remember(self._named, alone=agreed and self.update == "sync" and self.dropping.others)
-        if agreed and (run.dropped or let_go):
-            set_aside(self.store, let_go)
-        self.store.publish(self.on_progress)
-        self.report.near_duplicates = near_duplicates(self.store, run.embedded, self.on_progress)
-
-
-def _is_pack(source: Source) -> bool:
-    return isinstance(source, Path) and source.suffix.lower() == PACK_SUFFIX
-
-
-def _holds_files(folder: Path) -> bool:
-    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.rglob("[!.]*"))
-
-
-def _require_pictures(report: IngestReport, total: int) -> None:
-    if report.failed and not total:
-        first = report.failed[0]
-        raise ValueError(
-            f"none of the sources' {len(report.failed)} pictures could be read (the first, {first['file']}: "
-            f"{first['reason']}): replace them or name other sources."
-        )
-
-
-def keep_encodings(
-    store: StyleStore,
-    encoder: str,
-    encode: Callable[[Sequence[Image.Image]], np.ndarray],
-    on_progress: Progress = lambda done, total: None,
-) -> int:
-    """Store how another image encoder sees each picture that it has not seen yet, and return how many those were.
-
-    One whose file is gone, or shows another picture since the last sync, is left out. encoder: the id of what encodes.
-    encode: n RGB pictures to an array of n rows.
-    """
-    missing = [record for record in store.records().values() if store.encodings.read(encoder, record.id) is None]
-    kept, made = 0, dict[str, np.ndarray]()
-    for done, record in enumerate(missing, 1):
-        if image := _shown_now(record):
-            made[record.id] = encode([image])[0]
-            kept += 1
-        if len(made) == _ENCODED or done == len(missing):
-            store.encodings.keep(encoder, made)
-            made.clear()
-        on_progress(done, len(missing))
-    return kept
-
-
-def _shown_now(record: StyleRecord) -> Image.Image | None:
-    for path in record.files:
-        with suppress(ValueError):
-            image = open_picture(Path(path))
-            if content_id(image) == record.id:
-                return image
-    return None

@@ -7,8 +7,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A picture file and what tells whether it changed: sizes in bytes, times in nanoseconds; 0 without a sidecar.
+    """A picture file, and what tells whether it changed.
 
+    path: absolute.
+    name: what the picture is called, from its path.
+    size: bytes.
+    modified: nanoseconds since 1970.
+    sidecar_modified: the same of the file beside it that describes it; 0 without one.
     source: what was named for it to be found; empty for what a knowledge base keeps itself.
     """
 
@@ -26,8 +31,11 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class StyleRecord:
-    """One stored picture. id: SHA-256 (hex) of its decoded pixels. files: path -> stamp of each file that shows it.
+    """One stored picture.
 
+    id: SHA-256 of its decoded pixels, 64 hex digits.
+    width, height: pixels.
+    files: path -> stamp of each file that shows it.
     other_names, other_captions: what its further files say beside the first, by which it is found, too.
     """
 
@@ -54,7 +62,11 @@ class StyleRecord:
 
 @dataclass(frozen=True)
 class Occurrence:
-    """A picture as one file shows it, with what that file says of it. source, stamp: as of its SourceFile."""
+    """A picture as one file shows it, with what that file says of it.
+
+    path, source, stamp: as of its SourceFile.
+    id: as of its StyleRecord.
+    """
 
     path: str
     id: str
@@ -68,7 +80,10 @@ class Occurrence:
 
 @dataclass(frozen=True)
 class Edit:
-    """What a person says of a style in place of its files. None: as the files say."""
+    """What a person says of a style in place of its files.
+
+    caption, tags: None where the files are right.
+    """
 
     caption: str | None = None
     tags: tuple[str, ...] | None = None
@@ -92,7 +107,11 @@ def merge(shown: Sequence[Occurrence], width: int, height: int, edit: Edit | Non
 
 @dataclass(frozen=True)
 class RunnerUp:
-    """The picture that came next in a search, returned or not. margin: the match's score less this one's."""
+    """The picture that came next in a search, returned or not.
+
+    score: 0..1.
+    margin: the match's score less this one's.
+    """
 
     id: str
     name: str
@@ -104,9 +123,12 @@ class RunnerUp:
 class StyleMatch:
     """A retrieved record.
 
-    cosine: raw CLIP cosine, -1..1, of picture and query. score: 0..1, see `calibration`. ranks: strategy -> rank from
-    1. matched, matched_tags: words of the prompt that stand in the record's text, and tags all of whose words do in the
-    prompt. runner_up: None for the last there is, and for what was pinned.
+    score: 0..1, see `calibration`.
+    cosine: raw cosine of picture and query, -1..1.
+    ranks: strategy -> rank from 1.
+    matched: words of the prompt that stand in the record's text.
+    matched_tags: tags all of whose words stand in the prompt.
+    runner_up: None for the last there is, and for what was pinned.
     """
 
     record: StyleRecord
@@ -147,8 +169,10 @@ def with_runner_up(match: StyleMatch, after: StyleMatch | None) -> StyleMatch:
 
 @dataclass(frozen=True)
 class NoMatch:
-    """Why a search returned nothing. pictures: how many there are; passed: how many the filter let through.
+    """Why a search returned nothing.
 
+    pictures: how many there are.
+    passed: how many the filter let through.
     best: the ranked picture with the best score, where any was ranked.
     """
 
@@ -171,7 +195,10 @@ class NoMatch:
 
 
 class StyleMatches(list[StyleMatch]):
-    """What a search returns, best first. nothing: why it is empty, if it is."""
+    """What a search returns, best first.
+
+    nothing: why it is empty, if it is.
+    """
 
     def __init__(self, matches: Iterable[StyleMatch] = (), nothing: NoMatch | None = None) -> None:
         super().__init__(matches)
@@ -184,8 +211,10 @@ class StyleMatches(list[StyleMatch]):
 
 @dataclass
 class IngestReport:
-    """What an ingest did: counts of pictures, and the files that failed, each with its reason.
+    """What an ingest did.
 
+    added, updated, removed, unchanged, total: numbers of pictures.
+    failed: {file, reason} of each file that could not be read.
     near_duplicates: pairs of stored pictures that look almost the same, one of them new: {one, other, cosine}.
     """
 

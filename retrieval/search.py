@@ -14,7 +14,7 @@ from .ranking import fusion
 from .ranking.calibration import score, standing
 from .ranking.pins import NONE, read_pins, require_known, with_pinned_scores
 from .records import NoMatch, StyleMatch, StyleMatches, with_runner_up
-from .store.meanwhile import ChangedMeanwhile, again
+from .store.look import ChangedMeanwhile, again
 from .store.store import StyleStore
 from .view.captions import CaptionTable
 from .view.filters import Filter, parse_filter
@@ -66,7 +66,6 @@ def search(
     captions: the sentence encoder that `encode_captions` was given; then captions are a further ranking of hybrid.
     """
     wanted = parse_filter(query.filter)
-    store.require_current()
     origin = store.origin
     if not origin or not store.ids(limit=1):
         raise ValueError(
@@ -139,8 +138,8 @@ class _Search:
             return StyleMatches(nothing=self._nothing(below, ranks))
         order = self._diversify(reaching, fused) + below
         count = min(self._query.top_k, len(reaching))
-        found = self._matches(order[: count + 1], ranks)
-        return StyleMatches(map(with_runner_up, found[:count], [*found[1:], None]))
+        matches = self._matches(order[: count + 1], ranks)
+        return StyleMatches(map(with_runner_up, matches[:count], [*matches[1:], None]))
 
     def _pinned(self) -> StyleMatches:
         pins = read_pins(self._query.pinned)
@@ -208,12 +207,12 @@ class _Search:
         chosen_as_ranked = self._query.strategy in ("semantic", "image") and not self._query.diversity
         alone = chosen_as_ranked and self._vectors.avoid is None
         count = self._query.top_k + 1 if alone else max(_POOL, 4 * self._query.top_k)
-        found = self._view.nearest(vector, count, self._allowed, self._seen)
-        if self._vectors.avoid is not None and found:
-            unwanted = self._store.vectors([id for id, _ in found]) @ self._vectors.avoid
-            found = [(id, cosine - float(a)) for (id, cosine), a in zip(found, unwanted, strict=True)]
-            found.sort(key=lambda pair: (-pair[1], pair[0]))
-        return [id for id, _ in found]
+        cosines = self._view.nearest(vector, count, self._allowed, self._seen)
+        if self._vectors.avoid is not None and cosines:
+            unwanted = self._store.vectors([id for id, _ in cosines]) @ self._vectors.avoid
+            cosines = [(id, cosine - float(a)) for (id, cosine), a in zip(cosines, unwanted, strict=True)]
+            cosines.sort(key=lambda pair: (-pair[1], pair[0]))
+        return [id for id, _ in cosines]
 
     def _diversify(self, ids: list[str], fused: dict[str, float]) -> list[str]:
         """Order by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998); at 0 the fused order stays."""
@@ -236,15 +235,15 @@ class _Search:
         if len(records) < len(set(ids)):
             raise ChangedMeanwhile(self._store.name)
         asked = dict.fromkeys(words_of(self._query.prompt))
-        found = []
+        matches = []
         for id, vector in zip(ids, self._store.vectors(ids), strict=True):
             cosine = float(vector @ self._vectors.asked)
             places = {name: order[id] for name, order in ranks.items() if id in order}
             text = set(words_of(records[id].text))
             words = tuple(word for word in asked if word in text)
-            tags = tuple(tag for tag in records[id].tags if (its := words_of(tag)) and asked.keys() >= set(its))
-            found.append(StyleMatch(records[id], self._score(cosine), cosine, places, words, tags))
-        return found
+            tags = tuple(tag for tag in records[id].tags if (parts := words_of(tag)) and asked.keys() >= set(parts))
+            matches.append(StyleMatch(records[id], self._score(cosine), cosine, places, words, tags))
+        return matches
 
     def _score(self, cosine: float) -> float:
         return score(cosine, self._background)

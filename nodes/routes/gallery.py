@@ -70,7 +70,7 @@ def open_store(name: str, for_search: bool = False) -> "StyleStore":
     with _opening:
         kind = folder, for_search
         if kind not in _stores:
-            _stores[kind] = StyleStore(folder, apart=True, engine=for_search)
+            _stores[kind] = StyleStore(folder, own_process=True, engine=for_search)
         _stores.move_to_end(kind)
         while len(_stores) > _OPEN:
             _stores.popitem(last=False)

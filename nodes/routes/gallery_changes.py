@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...retrieval.database.own_paths import kept_as, kept_path, moved_back
+from ...retrieval.database.own_paths import found_at, kept_as, kept_path
 from ...retrieval.disk.durable import Writes, make_folder, sync_folders, write_durably
 from ...retrieval.pictures.reader import content_id, open_picture
 from ...retrieval.records import Edit, Occurrence, StyleRecord
@@ -146,10 +146,10 @@ def _read_note(file: Path, home: Path) -> _Removed:
     """Return what was noted of a removed style, its own files where they belong by now. Raises Conflict."""
     try:
         note = json.loads(file.read_text(encoding="utf-8"))
-        record: dict[str, Any] = _with_tuples(note["record"]) | {"files": moved_back(home, note["record"]["files"])}
+        record: dict[str, Any] = _with_tuples(note["record"]) | {"files": found_at(home, note["record"]["files"])}
         files = [
             Occurrence(
-                **_with_tuples(said) | {"stamp": said["stamp"], "path": next(iter(moved_back(home, {said["path"]: 0})))}
+                **_with_tuples(said) | {"stamp": said["stamp"], "path": next(iter(found_at(home, {said["path"]: 0})))}
             )
             for said in note.get("files", ())
         ]
@@ -163,7 +163,7 @@ def _store(name: str) -> "StyleStore":
     """A writer's own: to publish an index keeps whoever searches through the same object waiting."""
     from ...retrieval.store.store import StyleStore
 
-    return StyleStore(paths.knowledge_base_folder(name), apart=True)
+    return StyleStore(paths.knowledge_base_folder(name), own_process=True)
 
 
 def _count(name: str) -> int:
@@ -212,7 +212,8 @@ def _keep(store: "StyleStore", pictures: Mapping[Path, tuple[str, Sequence[str]]
 
 def _own_files(store: "StyleStore", record: StyleRecord) -> list[Path]:
     """Return those of a style's files that the knowledge base keeps itself, in order."""
-    from ...retrieval.ingest import PACKS, PICTURES
+    from ...retrieval.store.own_pictures import PICTURES
+    from ...retrieval.syncing.update import PACKS
 
     kept = (store.folder / PICTURES, store.folder / PACKS)
     return [path for path in map(Path, record.files) if any(path.is_relative_to(folder) for folder in kept)]

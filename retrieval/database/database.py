@@ -18,7 +18,7 @@ import numpy as np
 
 from ..records import StyleRecord
 from .database_file import DatabaseFile
-from .own_paths import found_at, kept_as, moved_along
+from .own_paths import found_at, kept_as
 from .schema import bring_up_to_date
 from .word_tables import WordTables
 
@@ -30,7 +30,7 @@ _MARKS = ", ".join("?" * 10)
 
 
 class Database(DatabaseFile, WordTables):
-    """One SQLite file. Any thread may call; writers of several processes are kept apart by the store's lock.
+    """A knowledge base's truth in SQLite. Any thread may call; writers of several processes wait for the store's lock.
 
     home: the folder that a knowledge base's own pictures are in; the file's, where None.
     """
@@ -40,8 +40,7 @@ class Database(DatabaseFile, WordTables):
         self._unseen = 0
         super().__init__(path, bring_up_to_date)
         with self.held():
-            if self._refusal is None:
-                self._take_along()
+            pass  # a file that is no knowledge base, or damaged, is refused at once
 
     @property
     def changes(self) -> int:
@@ -132,8 +131,8 @@ class Database(DatabaseFile, WordTables):
     def check(self) -> None:
         """Raise OSError for a file that is damaged anywhere."""
         with self._in_a_sentence():
-            if (found := self._read("PRAGMA quick_check")[0][0]) != "ok":
-                raise sqlite3.DatabaseError(found)
+            if (answer := self._read("PRAGMA quick_check")[0][0]) != "ok":
+                raise sqlite3.DatabaseError(answer)
 
     @contextmanager
     def attached(self, path: Path) -> Iterator[None]:
@@ -156,20 +155,6 @@ class Database(DatabaseFile, WordTables):
         self._db.execute("INSERT INTO main.vectors SELECT key + ?, vector FROM other.vectors", last)
         self._db.execute("INSERT INTO main.meta SELECT name, value FROM other.meta")
         self._db.execute("INSERT INTO main.files SELECT * FROM other.files")
-
-    def _take_along(self) -> None:
-        """Make the paths of own pictures relative, which earlier versions wrote down whole. Done once."""
-        if "paths" in self.meta():
-            return
-        with self.transaction():
-            for id, files in list(self._read("SELECT id, files FROM styles")):
-                known = json.loads(files)
-                kept = kept_as(self._home, moved_along(self._home, known))
-                if kept != known:
-                    self._db.execute("UPDATE styles SET files = ? WHERE id = ?", (_json(kept), id))
-                    moves = [(*kept_as(self._home, moved_along(self._home, {path: 0})), path) for path in known]
-                    self._db.executemany("UPDATE OR REPLACE files SET path = ? WHERE path = ?", moves)
-            self.set_meta(paths="relative")
 
     def _read_pages(self, query: str, values: Sequence[str]) -> Iterator[Any]:
         for at in range(0, len(values), _PAGE):

@@ -24,7 +24,10 @@ _WAIT = 30.0  # seconds for another process's commit to end
 
 
 class DatabaseFile:
-    """One SQLite file. Any thread may call. prepare: makes its tables, or what is missing of them."""
+    """One SQLite file, open for as long as it is used. Any thread may call.
+
+    prepare: makes its tables, or what is missing of them.
+    """
 
     def __init__(self, path: Path, prepare: Callable[[sqlite3.Connection], None]) -> None:
         self._path = path

@@ -64,11 +64,11 @@ def _looks_foreign(path: Path) -> bool:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as db:  # without its `-wal`
         now = _number_in(db)
     first = None
-    for found in _marks_in(log_of(path)):
-        first = first or found
+    for mark_in_log in _marks_in(log_of(path)):
+        first = first or mark_in_log
         if now == first.before:  # it is the state that these changes began with
             return first.state != _state_of(path) and first.log == _log_number(path)  # not for a folder that was copied
-        if now == found.number:  # SQLite was putting them into the database when it was killed
+        if now == mark_in_log.number:  # SQLite was putting them into the database when it was killed
             return False
     return first is not None
 

@@ -11,7 +11,7 @@ from .database import Database
 
 
 class Occurrences:
-    """Those of one database. Whoever changes them holds a transaction."""
+    """What files and people say of one database's pictures. Whoever changes it holds a transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -22,10 +22,10 @@ class Occurrences:
 
     def of(self, ids: Sequence[str]) -> dict[str, list[Occurrence]]:
         """Return id -> the files that show it, the first seen in front; none for what no file shows."""
-        found: dict[str, list[Occurrence]] = {}
+        files_by_id: dict[str, list[Occurrence]] = {}
         for shown in self._database.occurrences(ids):
-            found.setdefault(shown.id, []).append(shown)
-        return found
+            files_by_id.setdefault(shown.id, []).append(shown)
+        return files_by_id
 
     def edits(self, ids: Sequence[str] | None = None) -> dict[str, Edit]:
         """Return id -> what a person said, of some pictures or all of which anyone said something."""

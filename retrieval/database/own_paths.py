@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
 _HERE = "./"  # what is stored for the knowledge base's own folder
-OWN = ("pictures", "packs")  # in that folder, where pictures are kept
 
 Value = TypeVar("Value")
 
@@ -30,29 +29,3 @@ def kept_as(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
 
 def found_at(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
     return {whole_path(home, path): value for path, value in files.items()}
-
-
-def moved_along(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the same with what was written down whole, in a folder that has moved since, as it is now."""
-    return {_now(home, path, lambda place, parts: place.is_file()): value for path, value in files.items()}
-
-
-def moved_back(home: Path, files: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the same with every path whole, for files that are to be put back where `home` is by now."""
-
-    def was_own(place: Path, parts: Sequence[str]) -> bool:
-        return parts[-2:-1] == [home.parent.name]
-
-    return found_at(home, {_now(home, path, was_own): value for path, value in files.items()})
-
-
-def _now(home: Path, path: str, is_own: Callable[[Path, Sequence[str]], bool]) -> str:
-    """is_own: told the place in `home`, and the parts of the path before that, which named the folder."""
-    if path.startswith((_HERE, f"{home}{os.sep}")):
-        return path
-    parts = path.replace("\\", "/").split("/")
-    for at in range(len(parts) - 1, 0, -1):
-        place = home.joinpath(*parts[at:])
-        if parts[at] in OWN and is_own(place, parts[:at]) and not os.path.exists(path):
-            return str(place)
-    return path

@@ -35,16 +35,16 @@ INSERT OR IGNORE INTO files (path, id, source, stamp, name, caption, tags, licen
 UPDATE files SET stamp = '[0, 0, 0]', name = '', caption = '', tags = '[]', licence = ''
     WHERE seq NOT IN (SELECT min(seq) FROM files GROUP BY id);
 """  # a record's words were those of its first file alone: the others are read again at the next run
-_STEPS = (_FIRST, _SECOND)  # `PRAGMA user_version` counts those that were taken
+STEPS = (_FIRST, _SECOND)  # `PRAGMA user_version` counts those that were taken
 
 
 def bring_up_to_date(db: sqlite3.Connection) -> None:
     """Make the tables, or what is missing of them, in one transaction. Raises ValueError for a later version's."""
-    if _version(db) == len(_STEPS):
+    if _version(db) == len(STEPS):
         return
     db.execute("BEGIN IMMEDIATE")
     try:
-        for number, step in enumerate(_STEPS[_version(db) :], _version(db) + 1):
+        for number, step in enumerate(STEPS[_version(db) :], _version(db) + 1):
             for statement in step.split(";\n"):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {number}")
@@ -56,10 +56,10 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
 
 
 def _version(db: sqlite3.Connection) -> int:
-    found = db.execute("PRAGMA user_version").fetchone()[0]
-    if found > len(_STEPS):
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(STEPS):
         raise ValueError(
-            f"the knowledge base has tables of version {found}, made by a later version of the pack, and this one "
-            f"reads {len(_STEPS)}: update the nodes."
+            f"the knowledge base has tables of version {version}, made by a later version of the pack, and this one "
+            f"reads {len(STEPS)}: update the nodes."
         )
-    return found
+    return version

@@ -18,7 +18,7 @@ _COLUMNS = "path, id, source, stamp, name, caption, tags, licence"
 
 
 class WordTables(ABC):
-    """A part of a database. No search sees what is written here."""
+    """The part of a database that holds files, edits and sources. No search sees what is written here."""
 
     _db: sqlite3.Connection
     _home: Path  # paths in it are stored relative to it

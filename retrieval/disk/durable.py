@@ -91,11 +91,11 @@ def sync_tree(folder: Path) -> None:
 
 def checksum(path: Path) -> int:
     """Return the CRC-32 of a file."""
-    found, piece = 0, memoryview(bytearray(_PIECE))
+    crc, piece = 0, memoryview(bytearray(_PIECE))
     with path.open("rb", buffering=0) as stream:
         while count := stream.readinto(piece):
-            found = zlib.crc32(piece[:count], found)
-    return found
+            crc = zlib.crc32(piece[:count], crc)
+    return crc
 
 
 def sealed(content: bytes) -> bytes:

@@ -36,8 +36,11 @@ def own_device(module: torch.nn.Module) -> torch.device:
 class StyleEncoder:
     """Encodes pictures, and words if its family reads them, with one model. Weights are read at the first use.
 
-    path: a folder with config.json, or a single weights file. tokenizer: CLIP's, for what brings none.
-    name: how the user chose it. on_device: brings the model to the device that it should compute on, and returns that.
+    name: how the user chose it.
+    path: a folder with config.json, or a single weights file.
+    tokenizer: CLIP's, for what brings none.
+    on_device: brings the model to the device that it should compute on, and returns that.
+
     It computes in float32 on every device, whatever the file's precision, so that a knowledge base made on a card
     answers the same on a CPU.
     """
@@ -92,13 +95,13 @@ class StyleEncoder:
         device = self._on_device(self._model)
         config = self._model.config
         cut = [_windows(self._tokens(text), family.room(config)) for text in texts]
-        windows = [window for its in cut for window in its]
+        windows = [window for windows_of_text in cut for window in windows_of_text]
         pooled = []
         with torch.inference_mode():
             for at in range(0, len(windows), self.batch_size):
                 rows = family.rows(windows[at : at + self.batch_size], self._tokenizer, config)
                 pooled.append(family.pool_texts(self._model, torch.tensor(rows, device=device)).cpu().numpy())
-        return average_windows(np.concatenate(pooled), [len(its) for its in cut])
+        return average_windows(np.concatenate(pooled), [len(windows_of_text) for windows_of_text in cut])
 
     def share_unfamiliar(self, words: Sequence[str]) -> float:
         """Return the share, 0..1, of words that its tokenizer breaks into pieces: rare in what it learned from."""

@@ -103,11 +103,11 @@ def _pooling(name: str, path: Path) -> str:
     other = {shown(str(module.get("type")).rpartition(".")[2]) for module in modules} - _MODULES
     settings = JsonFile.read(path / "1_Pooling" / "config.json").values
     modes = [shown(key) for key, value in settings.items() if key.startswith("pooling_mode_") and value is True]
-    found = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}.get("".join(modes))
-    if other or not found:
+    pooling = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}.get("".join(modes))
+    if other or not pooling:
         parts = ", ".join([*sorted(other), *modes]) or "no pooling"
         raise ValueError(
             f"caption encoder {name} needs {parts}, and only mean and cls pooling are read: choose another, such as "
             "sentence-transformers/all-MiniLM-L6-v2."
         )
-    return found
+    return pooling

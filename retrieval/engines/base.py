@@ -38,9 +38,13 @@ class DamagedIndex(ValueError):
 class StyleIndex(Protocol):
     """Vectors of unit length under whole-number keys, which are not there yet when they are added."""
 
-    def add(self, keys: np.ndarray, vectors: np.ndarray) -> None: ...
+    def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
+        """Take in vectors, (N, D) float32, under keys, (N,) int64."""
+        ...
 
-    def remove(self, keys: np.ndarray) -> None: ...
+    def remove(self, keys: np.ndarray) -> None:
+        """Remove the vectors of keys, (N,) int64; those that are not here are passed over."""
+        ...
 
     def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
         """Return, for each row of `vectors`, at most `count` keys, (n,) int64, the nearest first."""
@@ -50,15 +54,21 @@ class StyleIndex(Protocol):
         """Remove everything; `keys`: what that is, for an engine that has no way to say everything."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Save what is not saved yet, and let go of the engine. Nothing else may be called afterwards."""
+        ...
 
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """An entry of settings.json.
+    """An entry of settings.json: which engine searches a knowledge base.
 
-    api_key_env: an environment variable. factory, options: see `engines.langchain`. in_folder: the store that factory
-    makes keeps its data in the folder it is given.
+    engine: a name in PACKAGES.
+    url: of a server; empty for an engine in a folder.
+    api_key_env: the environment variable that holds the server's key.
+    factory: `package.module:function`, see `engines.langchain`.
+    in_folder: whether the store that factory makes keeps its data in the folder it is given.
+    options: further arguments of factory.
     """
 
     engine: str = "chroma"
@@ -132,5 +142,5 @@ def no_answer(name: str, choice: EngineChoice) -> ConnectionError:
     )
 
 
-def as_keys(found: Sequence[Any]) -> np.ndarray:
-    return np.array([int(key) for key in found], dtype=np.int64)
+def as_keys(ids: Sequence[Any]) -> np.ndarray:
+    return np.array([int(key) for key in ids], dtype=np.int64)

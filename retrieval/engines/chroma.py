@@ -29,7 +29,9 @@ _opened: weakref.WeakSet[ChromaIndex] = weakref.WeakSet()
 
 
 class ChromaIndex:
-    """In a folder: closed, and a DamagedIndex, once another one was opened that has come into that folder's place."""
+    """A `StyleIndex` of Chroma's, in a folder or on a server.
+
+    In a folder: closed, and a DamagedIndex, once another one was opened that has come into that folder's place."""
 
     def __init__(self, choice: EngineChoice, folder: Path, collection: str) -> None:
         self._name = collection
@@ -63,8 +65,8 @@ class ChromaIndex:
             raise DamagedIndex(f"its folder was replaced: {self._name}")
         queries = list(vectors.astype(np.float32))
         with _sentences(self._choice):
-            found = self._collection.query(query_embeddings=queries, n_results=count, include=[])
-        return [as_keys(ids) for ids in found["ids"]]
+            answer = self._collection.query(query_embeddings=queries, n_results=count, include=[])
+        return [as_keys(ids) for ids in answer["ids"]]
 
     def clear(self, keys: np.ndarray) -> None:
         with _sentences(self._choice):

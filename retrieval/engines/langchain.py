@@ -31,6 +31,8 @@ class _Given(Embeddings):
 
 
 class LangChainIndex:
+    """A `StyleIndex` of any LangChain VectorStore."""
+
     def __init__(self, choice: EngineChoice, folder: Path, collection: str) -> None:
         module, _, function = choice.factory.partition(":")
         make = getattr(importlib.import_module(module), function)
@@ -54,8 +56,8 @@ class LangChainIndex:
             self._changed = True
 
     def nearest(self, vectors: np.ndarray, count: int) -> list[np.ndarray]:
-        found = (self._store.similarity_search_by_vector(vector, k=count) for vector in vectors.tolist())
-        return [as_keys([document.page_content for document in documents]) for documents in found]
+        documents_per_vector = (self._store.similarity_search_by_vector(vector, k=count) for vector in vectors.tolist())
+        return [as_keys([document.page_content for document in documents]) for documents in documents_per_vector]
 
     def clear(self, keys: np.ndarray) -> None:
         self.remove(keys)

@@ -19,6 +19,8 @@ _opened: WeakValueDictionary[str, QdrantClient] = WeakValueDictionary()
 
 
 class QdrantIndex:
+    """A `StyleIndex` of Qdrant's, in a folder or on a server."""
+
     def __init__(self, choice: EngineChoice, folder: Path, collection: str) -> None:
         self._name = collection
         self._choice = choice
@@ -48,7 +50,7 @@ class QdrantIndex:
         asked = [models.QueryRequest(query=vector, limit=count) for vector in vectors.tolist()]
         with _sentence(self._choice):
             answers = self._client.query_batch_points(self._name, asked)
-        return [as_keys([point.id for point in found.points]) for found in answers]
+        return [as_keys([point.id for point in answer.points]) for answer in answers]
 
     def clear(self, keys: np.ndarray) -> None:
         if self._exists:

@@ -61,12 +61,12 @@ def _sum_of_rows(path: Path) -> int:
         if database.execute("PRAGMA quick_check(1)").fetchone()[0] != b"ok":
             raise sqlite3.DatabaseError(f"{path.name} is damaged")
         defined = database.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
-        found = zlib.crc32(repr(defined).encode())
+        crc = zlib.crc32(repr(defined).encode())
         for kind, name, _, sql in defined:
             table = name.decode()
             if kind == b"table" and table != _OPENINGS and not sql.startswith(b"CREATE VIRTUAL"):
                 columns = [row[1].decode() for row in database.execute(f'PRAGMA table_info("{table}")')]
                 row = " || ',' || ".join(f'quote("{column}")' for column in columns)
                 rows = database.execute(f'SELECT group_concat({row}) FROM "{table}"').fetchone()[0]
-                found = zlib.crc32(rows or b"", found)
-        return found
+                crc = zlib.crc32(rows or b"", crc)
+        return crc

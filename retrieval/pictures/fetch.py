@@ -113,8 +113,8 @@ def is_public(address: str) -> bool:
 
 def resolve(host: str, port: int) -> list[str]:
     """Return a host's IP addresses, as the operating system knows them: it also reads 2130706433 and 0177.0.0.1."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[4][0]) for address in found))
+    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[4][0]) for address in answers))
 
 
 def fetch(url: str, may_connect: Callable[[str], bool] = is_public, look_up: Resolve = resolve) -> tuple[bytes, str]:
@@ -136,13 +136,13 @@ def fetch(url: str, may_connect: Callable[[str], bool] = is_public, look_up: Res
 def _addresses(parts: SplitResult, may_connect: Callable[[str], bool], look_up: Resolve) -> list[str]:
     host = parts.hostname or ""
     try:
-        found = look_up(host, _port(parts))
+        addresses = look_up(host, _port(parts))
     except (OSError, UnicodeError) as error:
         raise ValueError(f"the host {host} was not found: {error}") from None
-    refused = [address for address in found if not may_connect(address)]
-    if refused or not found:
+    refused = [address for address in addresses if not may_connect(address)]
+    if refused or not addresses:
         raise ValueError(f"the host {host} has the address {', '.join(refused) or '(none)'}, which is not public")
-    return found
+    return addresses
 
 
 @contextmanager

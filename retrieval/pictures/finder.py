@@ -30,11 +30,11 @@ def find_pictures(sources: Iterable[Path], on_skipped: OnSkipped = lambda path, 
             if file not in seen:
                 seen.add(file)
                 try:
-                    found = look_at(file, file.relative_to(root).with_suffix("").as_posix(), str(source))
+                    picture = look_at(file, file.relative_to(root).with_suffix("").as_posix(), str(source))
                 except OSError as error:
                     skipped.append((file, error))
                 else:
-                    yield found
+                    yield picture
         for path, error in skipped:
             on_skipped(path, error)
 

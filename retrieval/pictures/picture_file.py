@@ -171,14 +171,14 @@ def _deep(data: bytes, info: dict[str, Any]) -> Image.Image:
     import cv2
 
     try:
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ValueError(error.err) from None
-    if found is None or found.shape[2:] not in ((), (3,), (4,)):
+    if decoded is None or decoded.shape[2:] not in ((), (3,), (4,)):
         raise ValueError("its pixels can't be decoded")
-    values = np.nan_to_num(found.astype(np.float32))
-    is_float = found.dtype.kind == "f"
-    white = usual_white(float(values.max(initial=0)), True) if is_float else np.iinfo(found.dtype.name).max
+    values = np.nan_to_num(decoded.astype(np.float32))
+    is_float = decoded.dtype.kind == "f"
+    white = usual_white(float(values.max(initial=0)), True) if is_float else np.iinfo(decoded.dtype.name).max
     shallow = (np.clip(values / white, 0, 1) * 255).round().astype(np.uint8)
     if shallow.ndim == 3:
         shallow = cv2.cvtColor(shallow, cv2.COLOR_BGR2RGB if shallow.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)

@@ -44,12 +44,12 @@ def _comfyui_prompt(text: str) -> str:
         return ""
     nodes = graph if isinstance(graph, dict) else {}
     inputs = {id: node.get("inputs") for id, node in nodes.items() if isinstance(node, dict)}
-    tables = {id: found for id, found in inputs.items() if isinstance(found, dict)}
-    for found in tables.values():
-        if "positive" in found and (prompt := _follow(tables, found["positive"])):
+    tables = {id: node_inputs for id, node_inputs in inputs.items() if isinstance(node_inputs, dict)}
+    for node_inputs in tables.values():
+        if "positive" in node_inputs and (prompt := _follow(tables, node_inputs["positive"])):
             return _plain(prompt)
-    for found in tables.values():
-        if isinstance(prompt := found.get("prompt"), str) and "seed" in found:
+    for node_inputs in tables.values():
+        if isinstance(prompt := node_inputs.get("prompt"), str) and "seed" in node_inputs:
             return _plain(prompt)
     return ""
 
@@ -65,13 +65,13 @@ def _follow(tables: dict[str, dict[str, Any]], link: Any) -> str:
             return link
         if not isinstance(link, list) or not link or str(link[0]) not in tables:
             continue
-        found = tables[str(link[0])]
-        if "positive" in found:
-            waiting.append(found["positive"])
-        elif "text" in found:
-            waiting.append(found["text"])
+        node_inputs = tables[str(link[0])]
+        if "positive" in node_inputs:
+            waiting.append(node_inputs["positive"])
+        elif "text" in node_inputs:
+            waiting.append(node_inputs["text"])
         else:
-            waiting += [value for value in found.values() if isinstance(value, list)]
+            waiting += [value for value in node_inputs.values() if isinstance(value, list)]
     return ""
 
 

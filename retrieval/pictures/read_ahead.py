@@ -34,9 +34,12 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Reading:
-    """What is in a picture file. id: SHA-256 (hex) of its pixels.
+    """What is in a picture file.
 
-    image: RGB; None where another process has read it. vector: (D,) float32, where that one has embedded it too.
+    id: SHA-256 of its pixels, 64 hex digits.
+    width, height: pixels.
+    image: RGB; None where another process has read it.
+    vector: (D,) float32, unit length, where that process has embedded it too.
     unread: why what lies beside the picture says nothing; empty where that could be read.
     """
 

@@ -175,10 +175,10 @@ def read_source(path: Path) -> str:
     if not sidecar or sidecar.suffix != ".json" or sidecar.stat().st_size > MAX_SIDECAR:
         return ""
     try:
-        found = json.loads(sidecar.read_text(encoding="utf-8-sig"))
+        sidecar_json = json.loads(sidecar.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):
         return ""
-    source = found.get("source") if isinstance(found, dict) else None
+    source = sidecar_json.get("source") if isinstance(sidecar_json, dict) else None
     return to_unicode(source[:MAX_CAPTION]) if isinstance(source, str) else ""
 
 
@@ -187,16 +187,16 @@ def _read_json(sidecar: Path) -> tuple[str, list[str], str]:
         raise ValueError(f"its {sidecar.name} is larger than the {MAX_SIDECAR:,} bytes allowed")
     content = _decoded(sidecar, sidecar.read_bytes())
     try:
-        found = json.loads(content)
+        described = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its {sidecar.name} is not valid JSON: {error}") from error
-    tags = found.get("tags") or [] if isinstance(found, dict) else None
+    tags = described.get("tags") or [] if isinstance(described, dict) else None
     if not isinstance(tags, list) or any(isinstance(tag, (dict, list)) for tag in tags):
         raise ValueError(f"its {sidecar.name} must be an object with caption, tags (a list) and license")
     return (
-        str(found.get("caption") or ""),
+        str(described.get("caption") or ""),
         list(map(str, tags)),
-        str(found.get("license") or found.get("licence") or ""),
+        str(described.get("license") or described.get("licence") or ""),
     )
 
 

@@ -17,7 +17,11 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Pin:
-    """score: 0 to 1; None = that of a search now."""
+    """A picture that is named instead of searched for.
+
+    id: as of its StyleRecord.
+    score: 0..1; None = that of a search now.
+    """
 
     id: str
     score: float | None = None

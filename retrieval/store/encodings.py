@@ -13,7 +13,7 @@ from ..disk.durable import Writes, read_sealed, sealed
 
 
 class Encodings:
-    """A folder of them, which need not exist. encoder: the id of what encoded; id: the picture's."""
+    """A folder of encodings, which need not exist: `<id of the encoder>/<id of the picture>.npy`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

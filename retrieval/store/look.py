@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from ..view.captions import CaptionTable
 from ..view.view import View
 from .origin import same_weights
-from .snapshot import Place, open_view, pages_after
+from .snapshot import Storage, open_view, pages_after
+
+T = TypeVar("T")
 
 _REMEMBERED = 64  # changes: who has seen none of them looks at everything anew
+_LOOKS = 20  # each takes milliseconds; a writer that puts its changes to disk has not so many in that time
 
 
 class Look:
-    """One thread at a time. What was seen is of no more use when another state lies at the same place.
+    """What one process searches, one thread at a time.
 
-    That is another file, another folder of the snapshot, or, where a copy was written over the very same file, changes
-    among which the last that was seen is not.
+    What was seen is of no more use when another state lies at the same place. That is another file, another folder of
+    the snapshot, or, where a copy was written over the very same file, changes among which the last that was seen is
+    not.
     """
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self._database = place.database
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._database = storage.database
         self._view = View()
         self._captions = CaptionTable(())
         self._published: Sequence[object] = ()  # which snapshot the view is of
@@ -35,12 +40,12 @@ class Look:
         with self._database.transaction(write=False):
             meta = self._database.meta()
             published = [meta.get(name) for name in ("snapshot", "through", "engine", "emptied")]
-            published += [self._database.opened, self._place.file(meta)]
+            published += [self._database.opened, self._storage.file(meta)]
             if self._has_other_past(meta):
                 self.close()
             if published != self._published:
                 self._view.close()
-                self._view = open_view(self._place, meta)
+                self._view = open_view(self._storage, meta)
                 self._published = published
                 self._key, self._removal, self._seen = self._view.last_key, 0, ""
             if self._seen != _changes(meta)[-1]:
@@ -60,7 +65,7 @@ class Look:
             made = meta.get("caption_encoder", "")
             if not same_weights(made, encoder):
                 raise ValueError(
-                    f"knowledge base '{self._place.folder.name}' has captions encoded by {made or 'nothing'}, and "
+                    f"knowledge base '{self._storage.folder.name}' has captions encoded by {made or 'nothing'}, and "
                     f"caption encoder {encoder} is chosen: bring it up to date with that one, or choose the same for "
                     "the search."
                 )
@@ -88,3 +93,18 @@ def with_another(meta: dict[str, Any]) -> list[str]:
 
 def _changes(meta: dict[str, Any]) -> list[str]:
     return meta.get("changes") or [str(meta.get("revision", 0))]
+
+
+class ChangedMeanwhile(TimeoutError):
+    """A style was removed after it was found and before it was read."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"knowledge base '{name}' is changed again and again: wait for that to end, then run again.")
+
+
+def again(look: Callable[[], T]) -> T:
+    """Return what a look finds that no change came into. Raises ChangedMeanwhile when there is none."""
+    for _ in range(_LOOKS - 1):
+        with suppress(ChangedMeanwhile):
+            return look()
+    return look()

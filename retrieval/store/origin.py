@@ -9,7 +9,6 @@ from typing import Any
 from ..database.database import FILE, Database
 from ..engines.base import SETTINGS
 
-FORMAT = 2
 # Names that Windows keeps for devices, whatever follows the first dot.
 DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
 
@@ -18,15 +17,17 @@ DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt"
 class Origin:
     """What a knowledge base remembers about itself.
 
-    revision: counts committed changes. background: query kind -> (mean, standard deviation) of the cosines of pairs
-    that do not belong together, see `calibration`. pack: the version of the pack that began it.
+    encoder: `name@weights` of what made its vectors.
+    dimension: numbers a vector.
+    revision: counts committed changes.
+    background: query kind -> [mean, standard deviation] of the cosines of pairs that do not belong together, see
+    `calibration`.
+    pack: the version of the pack that began it.
     decoding: how its pictures were decoded, see `reader.DECODING`; 1 before that was noted.
     """
 
     encoder: str
     dimension: int
-    distance: str = "cosine"
-    format: int = FORMAT
     revision: int = 0
     background: dict[str, list[float]] = field(default_factory=dict)
     pack: str = ""

@@ -45,16 +45,20 @@ log = logging.getLogger("style_pack.retrieval")
 
 
 @dataclass(frozen=True)
-class Place:
-    """A knowledge base's database, its folder, the engine chosen for it, and whether that runs apart: `open_index`.
+class Storage:
+    """Where a knowledge base is stored, and with which engine it is searched.
 
+    database: its truth, in SQLite.
+    folder: what holds the database and the snapshots.
+    choice: the engine that settings.json names.
+    own_process: whether the engine runs in a process of its own, see `open_index`.
     searched: whether views have the engine to search with; without, they look at every vector.
     """
 
     database: Database
     folder: Path
     choice: EngineChoice
-    apart: bool = False
+    own_process: bool = False
     searched: bool = True
 
     def snapshot(self, number: int) -> Path:
@@ -69,28 +73,28 @@ class Place:
         check(self.snapshot(number) / _ENGINE, self.snapshot(number) / _SEAL)
 
     def index(self, number: int, collection: str) -> StyleIndex:
-        return open_index(self.choice, self.snapshot(number) / _ENGINE, collection, self.apart)
+        return open_index(self.choice, self.snapshot(number) / _ENGINE, collection, self.own_process)
 
 
-def open_view(place: Place, meta: dict[str, Any]) -> View:
+def open_view(storage: Storage, meta: dict[str, Any]) -> View:
     """Open the published snapshot, if there is one that this engine made; without, every row counts as added since."""
-    if meta.get("engine") != place.choice.identity or not meta.get("through") or meta.get("form") != _FORM:
+    if meta.get("engine") != storage.choice.identity or not meta.get("through") or meta.get("form") != _FORM:
         return View()
     lost = np.array(meta["lost"], dtype=np.int64)
     try:
-        if not place.searched:
-            return View(Segment.open(place.snapshot(meta["snapshot"])), None, lost)
+        if not storage.searched:
+            return View(Segment.open(storage.snapshot(meta["snapshot"])), None, lost)
         with ThreadPoolExecutor(1) as pool:  # both read much, and leave Python's lock for it
-            opening = pool.submit(Segment.open, place.snapshot(meta["snapshot"]))
-            place.check(meta["snapshot"])
-            index = place.index(meta["snapshot"], meta["collection"])
+            opening = pool.submit(Segment.open, storage.snapshot(meta["snapshot"]))
+            storage.check(meta["snapshot"])
+            index = storage.index(meta["snapshot"], meta["collection"])
             segment = opening.result()
         missing = _missing_of_sample(index, segment, lost)
     except (DamagedIndex, DamagedSegment) as error:
-        log.warning("%s: the index is damaged and is made anew (%s)", place.folder.name, error)
+        log.warning("%s: the index is damaged and is made anew (%s)", storage.folder.name, error)
         return View()
     if missing:
-        log.warning("%s: the index misses %d of its pictures and is made anew", place.folder.name, missing)
+        log.warning("%s: the index misses %d of its pictures and is made anew", storage.folder.name, missing)
         index.close()
         return View()
     return View(segment, index, lost)
@@ -101,7 +105,7 @@ def is_stale(view: View) -> bool:
     return view.changes > _STALE * len(view.snapshot_keys)
 
 
-def publish(place: Place, view: View, on_progress: Progress) -> None:
+def publish(storage: Storage, view: View, on_progress: Progress) -> None:
     """Make the next snapshot of what is in the database, and name it. For the one who holds the writer's lock.
 
     Raises OSError when an index can't be made, not even afresh; what is published stays.
@@ -109,50 +113,50 @@ def publish(place: Place, view: View, on_progress: Progress) -> None:
     on_progress(done, total): counts the pictures whose place in the index was made and checked. An exception of it
     leaves what is published as it was.
     """
-    meta = place.database.meta()
+    meta = storage.database.meta()
     number = meta.get("snapshot", 0) + 1
-    shutil.rmtree(place.snapshot(number), ignore_errors=True)
-    make_folder(place.snapshot(number))
-    segment = Segment.build(list(chain.from_iterable(pages_after(place.database, 0))))
-    segment.save(place.snapshot(number))
-    with place.database.transaction():
-        place.database.set_meta(publishing=True)  # a shared index that is left half changed is not gone on with
-    collection, lost = _index(place, meta, segment, view.snapshot_keys, on_progress)
-    seal(place.choice, place.snapshot(number) / _ENGINE, place.snapshot(number) / _SEAL)
-    sync_tree(place.snapshot(number))
+    shutil.rmtree(storage.snapshot(number), ignore_errors=True)
+    make_folder(storage.snapshot(number))
+    segment = Segment.build(list(chain.from_iterable(pages_after(storage.database, 0))))
+    segment.save(storage.snapshot(number))
+    with storage.database.transaction():
+        storage.database.set_meta(publishing=True)  # a shared index that is left half changed is not gone on with
+    collection, lost = _index(storage, meta, segment, view.snapshot_keys, on_progress)
+    seal(storage.choice, storage.snapshot(number) / _ENGINE, storage.snapshot(number) / _SEAL)
+    sync_tree(storage.snapshot(number))
     through = int(segment.keys[-1]) if len(segment) else 0
-    with place.database.transaction():
+    with storage.database.transaction():
         named = {"snapshot": number, "through": through, "collection": collection, "lost": lost.tolist()}
-        place.database.set_meta(**named, engine=place.choice.identity, form=_FORM, publishing=False)
-        place.database.forget_removed(through)
-    _sweep(place, meta, number, collection)
+        storage.database.set_meta(**named, engine=storage.choice.identity, form=_FORM, publishing=False)
+        storage.database.forget_removed(through)
+    _sweep(storage, meta, number, collection)
 
 
 def _index(
-    place: Place, meta: dict[str, Any], segment: Segment, held: np.ndarray, on_progress: Progress
+    storage: Storage, meta: dict[str, Any], segment: Segment, held: np.ndarray, on_progress: Progress
 ) -> tuple[str, np.ndarray]:
     """Make the next snapshot's index, of the one that holds some keys, or afresh where there is none that is whole.
 
     Returns its name in a shared engine, and the keys that it does not find.
     """
     number = meta.get("snapshot", 0) + 1
-    goes_on = len(held) > 0 and (place.choice.is_local or not meta.get("publishing"))
-    collection = meta["collection"] if goes_on else _collection(place.folder.name)
+    goes_on = len(held) > 0 and (storage.choice.is_local or not meta.get("publishing"))
+    collection = meta["collection"] if goes_on else _collection(storage.folder.name)
     try:
-        if goes_on and place.choice.is_local:
-            place.check(number - 1)
-            shutil.copytree(place.snapshot(number - 1) / _ENGINE, place.snapshot(number) / _ENGINE)
-        return collection, _filled(place.index(number, collection), segment, held[: goes_on * len(held)], on_progress)
+        if goes_on and storage.choice.is_local:
+            storage.check(number - 1)
+            shutil.copytree(storage.snapshot(number - 1) / _ENGINE, storage.snapshot(number) / _ENGINE)
+        return collection, _filled(storage.index(number, collection), segment, held[: goes_on * len(held)], on_progress)
     except DamagedIndex as error:
-        shutil.rmtree(place.snapshot(number) / _ENGINE, ignore_errors=True)
+        shutil.rmtree(storage.snapshot(number) / _ENGINE, ignore_errors=True)
         if not goes_on:
             raise OSError(
-                f"knowledge base '{place.folder.name}' can't have an index, a fresh one failed too ({error}): its "
-                f"pictures are stored and found without; make room on the disk, install {place.choice.engine} anew, or "
-                f"choose another engine in {SETTINGS}."
+                f"knowledge base '{storage.folder.name}' can't have an index, a fresh one failed too ({error}): its "
+                f"pictures are stored and found without; make room on the disk, install {storage.choice.engine} anew, "
+                f"or choose another engine in {SETTINGS}."
             ) from error
-        log.warning("%s: the index is damaged and is made anew (%s)", place.folder.name, error)
-        return _index(place, meta, segment, held[:0], on_progress)
+        log.warning("%s: the index is damaged and is made anew (%s)", storage.folder.name, error)
+        return _index(storage, meta, segment, held[:0], on_progress)
 
 
 def pages_after(database: Database, key: int) -> Iterator[list[Row]]:
@@ -200,9 +204,9 @@ def _unfound(
     lost: list[int] = []
     for at in range(0, len(keys), _PAGE):
         page = slice(at, at + _PAGE)
-        found = index.nearest(vectors[page], _NEIGHBOURS)
-        lost += [int(key) for key, near in zip(keys[page], found, strict=True) if key not in near]
-        on_checked(at + len(found))
+        nearest = index.nearest(vectors[page], _NEIGHBOURS)
+        lost += [int(key) for key, near in zip(keys[page], nearest, strict=True) if key not in near]
+        on_checked(at + len(nearest))
     return np.array(lost, dtype=np.int64)
 
 
@@ -218,22 +222,22 @@ def _keys_of(snapshot: Path) -> np.ndarray:
         return np.zeros(0, dtype=np.int64)
 
 
-def leave_shared_engine(place: Place) -> None:
+def leave_shared_engine(storage: Storage) -> None:
     """Remove the published vectors from an engine that other knowledge bases use as well."""
-    meta = place.database.meta()
-    if meta.get("collection") and not place.choice.is_local and meta.get("engine") == place.choice.identity:
-        index = place.index(meta["snapshot"], meta["collection"])
-        index.clear(_keys_of(place.snapshot(meta["snapshot"])))
+    meta = storage.database.meta()
+    if meta.get("collection") and not storage.choice.is_local and meta.get("engine") == storage.choice.identity:
+        index = storage.index(meta["snapshot"], meta["collection"])
+        index.clear(_keys_of(storage.snapshot(meta["snapshot"])))
         index.close()
 
 
-def _sweep(place: Place, before: dict[str, Any], number: int, collection: str) -> None:
+def _sweep(storage: Storage, before: dict[str, Any], number: int, collection: str) -> None:
     """Remove what no reader can still be opening: all snapshots but this and the last, and a collection left behind."""
     left = before.get("collection", collection)
-    if left != collection and not place.choice.is_local and before.get("engine") == place.choice.identity:
-        index = place.index(number, left)
-        index.clear(_keys_of(place.snapshot(before["snapshot"])))
+    if left != collection and not storage.choice.is_local and before.get("engine") == storage.choice.identity:
+        index = storage.index(number, left)
+        index.clear(_keys_of(storage.snapshot(before["snapshot"])))
         index.close()
-    for folder in (place.folder / FOLDER).iterdir():
+    for folder in (storage.folder / FOLDER).iterdir():
         if folder.name not in (str(number), str(number - 1)):
             shutil.rmtree(folder, ignore_errors=True)  # Windows keeps what a reader has open; the next sweep takes it

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ..database.database import FILE, Database
 from ..database.occurrences import Occurrences, from_record
@@ -20,30 +20,35 @@ from ..records import Occurrence, StyleRecord
 from ..view.captions import CaptionTable
 from ..view.view import View
 from .encodings import Encodings
-from .look import Look, with_another
-from .meanwhile import ChangedMeanwhile
+from .look import ChangedMeanwhile, Look, with_another
 from .origin import Origin, pack_version, same_weights, to_origin
-from .snapshot import Place, Progress, is_stale, leave_shared_engine, publish
+from .snapshot import Progress, Storage, is_stale, leave_shared_engine, publish
+from .write_lock import LOCK, locked
 
-LOCK = "write.lock"
 _DRAFT = "rebuild"  # the knowledge base that a rebuild is making
 _KEPT = ("revision", "changes", "snapshot", "collection", "engine")  # by a knowledge base that is rebuilt
 _WAIT = 60.0  # seconds for another writer to end
-_BEFORE = ("knowledge_base.json", "chroma")  # what version 0.1.0 left, with records and vectors in Chroma alone
 
 
 class StyleStore:
     """A folder that holds one knowledge base. Opening makes the folder and an empty database.
 
-    One process at a time writes, inside `writing`, after at most `wait` seconds; any number read, and see what was
-    committed at their next look. apart: run a vector engine that keeps other threads waiting in a process of its own.
-    When somebody deletes, moves or replaces the folder, the next look is at what is there then. home: the folder of
-    its own pictures, for a draft. engine: False for who lists and looks up alone: no engine is started, and a search
-    looks at every vector.
+    One process at a time writes, inside `writing`; any number read, and see what was committed at their next look.
+    When somebody deletes, moves or replaces the folder, the next look is at what is there then.
+
+    wait: seconds to wait for another writer.
+    own_process: whether a vector engine that keeps other threads waiting runs in a process of its own.
+    home: the folder of its own pictures, for a draft.
+    engine: False for who only lists and looks up: no engine is started, and a search looks at every vector.
     """
 
     def __init__(
-        self, folder: Path, wait: float = _WAIT, apart: bool = False, home: Path | None = None, engine: bool = True
+        self,
+        folder: Path,
+        wait: float = _WAIT,
+        own_process: bool = False,
+        home: Path | None = None,
+        engine: bool = True,
     ) -> None:
         make_folder(folder)
         self.folder = folder
@@ -53,10 +58,10 @@ class StyleStore:
         self._database = Database(folder / FILE, home)
         self.said = Occurrences(self._database)  # to read; `saying` changes it
         choice = read_choice(folder.parent / SETTINGS, folder.name)
-        self._place = Place(self._database, folder, choice, apart, engine)
+        self._storage = Storage(self._database, folder, choice, own_process, engine)
         self._writer = FileLock(folder / LOCK, thread_local=False)
         self._busy = threading.RLock()
-        self._look = Look(self._place)
+        self._look = Look(self._storage)
 
     @property
     def revision(self) -> int:
@@ -70,24 +75,14 @@ class StyleStore:
 
     @contextmanager
     def writing(self, wait: float | None = None) -> Iterator[None]:
-        """Be the one writer. The operating system frees the lock of a process that ends, however it does.
+        """Be the one writer.
 
         Raises TimeoutError when another writer does not end within `wait` seconds; the store's own, where None.
         """
         wait = self._wait if wait is None else wait
         self._database.require()
-        try:
-            self._writer.acquire(timeout=wait)
-        except Timeout:
-            raise TimeoutError(
-                f"knowledge base '{self.name}' is being written by another process, for more than {wait:g} seconds: "
-                "wait for it to end, then run again."
-            ) from None
-        try:
-            with self._database.held():
-                yield
-        finally:
-            self._writer.release()
+        with locked(self._writer, self.name, wait), self._database.held():
+            yield
 
     def require_encoder(self, identity: str) -> None:
         """Raise ValueError unless the vectors stored here came from the same weights, under whatever name."""
@@ -96,14 +91,6 @@ class StyleStore:
             raise ValueError(
                 f"knowledge base '{self.name}' was made with encoder {origin.encoder} ({origin.dimension} numbers a "
                 f"picture), and {identity} is chosen: choose the same encoder, or set update to rebuild."
-            )
-
-    def require_current(self) -> None:
-        """Raise ValueError for a knowledge base of version 0.1.0, which had no database."""
-        if (self.folder / _BEFORE[0]).is_file():
-            raise ValueError(
-                f"knowledge base '{self.name}' was made by an earlier version, which kept its records elsewhere: set "
-                "update to rebuild, once."
             )
 
     def __len__(self) -> int:
@@ -115,8 +102,8 @@ class StyleStore:
 
     def records(self, ids: Sequence[str] | None = None) -> dict[str, StyleRecord]:
         """Return records by id, in the order of `ids` (those that are not here are left out), or all, ordered by id."""
-        found = {record.id: record for record in self._database.records(ids)}
-        return found if ids is None else {id: found[id] for id in ids if id in found}
+        by_id = {record.id: record for record in self._database.records(ids)}
+        return by_id if ids is None else {id: by_id[id] for id in ids if id in by_id}
 
     def vectors(self, ids: Sequence[str]) -> np.ndarray:
         """Return the stored vectors, (N, D) float32, in the order of `ids`. Raises ChangedMeanwhile if one is gone."""
@@ -184,8 +171,6 @@ class StyleStore:
                 self.said.refresh(self.said.edits())
             draft.discard()
             self.encodings.clear()
-            (self.folder / _BEFORE[0]).unlink(missing_ok=True)
-            shutil.rmtree(self.folder / _BEFORE[1], ignore_errors=True)
 
     def copy_to(self, file: Path) -> None:
         """Write the database, as it is committed now, to a file."""
@@ -202,7 +187,7 @@ class StyleStore:
             self._database.set_meta(snapshot=number)
 
     def leave_shared_engine(self) -> None:
-        leave_shared_engine(self._place)
+        leave_shared_engine(self._storage)
 
     def set_background(self, background: dict[str, list[float]]) -> None:
         origin = self.origin
@@ -224,7 +209,7 @@ class StyleStore:
             due = is_stale(view)
         if due:
             with self.writing(wait), self.reading() as view:
-                publish(self._place, view, on_progress)
+                publish(self._storage, view, on_progress)
 
     @contextmanager
     def reading(self) -> Iterator[View]:

@@ -64,7 +64,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Vectors:
-    """What a pack brings: the encoder's identity, id -> unit vector, (D,) float32, and id -> what a person said."""
+    """What a pack brings beside its pictures. by_id: id -> (D,) float32, unit length, of that encoder."""
 
     encoder: str
     by_id: dict[str, np.ndarray]
@@ -204,18 +204,18 @@ def _read_vectors(archive: zipfile.ZipFile) -> Vectors:
     wanted = (len(about["ids"]), about["dimension"])
     lengths = np.linalg.norm(table, axis=-1) if table.dtype == np.float32 else np.zeros(1)
     if table.shape != wanted or not np.allclose(lengths, 1, atol=1e-3):
-        found = f"{table.dtype} {table.shape}"
-        raise ValueError(f"the pack's vectors are {found}, not float32 {wanted} of unit length: export it again.")
+        actual = f"{table.dtype} {table.shape}"
+        raise ValueError(f"the pack's vectors are {actual}, not float32 {wanted} of unit length: export it again.")
     by_id = dict(zip(map(str, about["ids"]), table, strict=True))
     return Vectors(str(about["encoder"]), by_id, _read_edits(about.get("edits", {})))
 
 
-def _read_edits(found: Any) -> dict[str, Edit]:
+def _read_edits(table: Any) -> dict[str, Edit]:
     """Return what a person said of the pack's styles. Raises ValueError for what no `PATCH` could have left."""
-    if not isinstance(found, dict):
+    if not isinstance(table, dict):
         raise ValueError("the edits in the pack's pack.json are no object: export it again.")
     edits: dict[str, Edit] = {}
-    for id, edit in found.items():
+    for id, edit in table.items():
         caption, tags = (edit.get("caption"), edit.get("tags")) if isinstance(edit, dict) else ("", "")
         fits = caption is None or (isinstance(caption, str) and len(caption) <= MAX_CAPTION)
         if not fits or not (tags is None or _are_tags(tags)):
@@ -224,9 +224,9 @@ def _read_edits(found: Any) -> dict[str, Edit]:
     return edits
 
 
-def _are_tags(found: Any) -> bool:
-    few = isinstance(found, list) and len(found) <= MAX_TAGS
-    return few and all(isinstance(tag, str) and len(tag) <= MAX_TAG for tag in found)
+def _are_tags(tags: Any) -> bool:
+    few = isinstance(tags, list) and len(tags) <= MAX_TAGS
+    return few and all(isinstance(tag, str) and len(tag) <= MAX_TAG for tag in tags)
 
 
 def _extract(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], target: Path) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ..database.database import FILE
 from ..disk.durable import sync_folders, sync_tree
 from .origin import check_name
 from .snapshot import FOLDER
-from .store import LOCK, StyleStore
+from .store import StyleStore
+from .write_lock import LOCK, locked
 
 DERIVED = {FOLDER, "thumbnails", "rebuild", LOCK, FILE, f"{FILE}-wal", f"{FILE}-shm"}
 _GONE = ".deleted-"
@@ -53,7 +54,7 @@ def rename(root: Path, name: str, to: str, wait: float) -> None:
     """Give a knowledge base another name. Raises FileExistsError for one that is taken."""
     folder, target = find_base(root, name), _free(root, to, name)
     with alone(folder, wait), suppress(OSError, ValueError):  # a damaged one, too, can be renamed
-        StyleStore(folder).close()  # in which older ones learn to find their pictures in another folder
+        StyleStore(folder).close()  # in which SQLite takes in what a killed writer left beside its file
     folder.rename(target)
     sync_folders([root])
 
@@ -101,14 +102,8 @@ def _leave_shared_engine(folder: Path) -> None:
 @contextmanager
 def alone(folder: Path, wait: float) -> Iterator[None]:
     """Be the one writer, also of a knowledge base that can't be opened."""
-    try:
-        with FileLock(folder / LOCK).acquire(timeout=wait):
-            yield
-    except Timeout:
-        raise TimeoutError(
-            f"knowledge base '{folder.name}' is being written by another process, for more than {wait:g} seconds: "
-            "wait for it to end, then run again."
-        ) from None
+    with locked(FileLock(folder / LOCK), folder.name, wait):
+        yield
 
 
 @contextmanager

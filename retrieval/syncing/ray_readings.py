@@ -101,10 +101,10 @@ class RayReadings:
 
 
 def _unpacked(row: bytes) -> Reading | ValueError:
-    kind, found = pickle.loads(row)
+    kind, content = pickle.loads(row)
     if kind == "refused":
-        raise ValueError(f"a Ray worker stopped: {found}. {_GOES_ON}")
-    return ValueError(found) if kind == "failed" else Reading(**found)
+        raise ValueError(f"a Ray worker stopped: {content}. {_GOES_ON}")
+    return ValueError(content) if kind == "failed" else Reading(**content)
 
 
 @contextmanager
@@ -229,22 +229,22 @@ class PictureWorker:
         except (ValueError, OSError) as error:
             return [pickle.dumps(("refused", str(error)))] * len(files)
         return [
-            pickle.dumps(("failed", str(found)) if isinstance(found, ValueError) else ("read", vars(found)))
-            for found in readings
+            pickle.dumps(("failed", str(reading)) if isinstance(reading, ValueError) else ("read", vars(reading)))
+            for reading in readings
         ]
 
     def _read(self, encoder: StyleEncoder, files: Sequence[SourceFile]) -> list[Reading | ValueError]:
-        found: list[Reading | ValueError] = []
-        waiting: dict[int, Reading] = {}  # place in `found` -> what is to be embedded
+        readings: list[Reading | ValueError] = []
+        waiting: dict[int, Reading] = {}  # place in `readings` -> what is to be embedded
         for at, reading in enumerate(read_ahead(files), 1):
-            found.append(reading)
+            readings.append(reading)
             if isinstance(reading, Reading):
-                waiting |= {} if reading.id in self._known else {len(found) - 1: reading}
-                found[-1] = replace(reading, image=None)
+                waiting |= {} if reading.id in self._known else {len(readings) - 1: reading}
+                readings[-1] = replace(reading, image=None)
             pixels = sum(reading.width * reading.height for reading in waiting.values())
             if waiting and (at == len(files) or len(waiting) >= encoder.batch_size or pixels > _PIXELS):
                 vectors = encoder.encode_images([reading.image for reading in waiting.values() if reading.image])
                 for (place, reading), vector in zip(waiting.items(), vectors, strict=True):
-                    found[place] = replace(reading, image=None, vector=vector)
+                    readings[place] = replace(reading, image=None, vector=vector)
                 waiting.clear()
-        return found
+        return readings

@@ -34,41 +34,49 @@ def read_here(files: Sequence[SourceFile], known: Collection[str]) -> Generator[
 class Dropping:
     """What a sync drops of what vanished.
 
-    others: also what came from sources that are not named, or only what one of the named ones held. consent(records):
-    asked before pictures go; where it is False nothing is dropped.
+    others: also what came from sources that are not named, or only what one of the named ones held.
+    consent(records): asked before pictures go; where it is False nothing is dropped.
     """
 
     others: bool = True
     consent: Callable[[Sequence[StyleRecord]], bool] = lambda records: True
 
 
-class SyncRun:
-    """New pictures wait in `_batch` until there are enough to embed together, new descriptions in `_described`.
+@dataclass(frozen=True)
+class SyncPlan:
+    """What a run works with.
 
-    known: id -> vector of pictures that need not be embedded. embedded: ids of what is stored anew, in order.
-    readings: where what is in the files comes from. told: what files said before a knowledge base was made anew.
+    known_vectors: id -> (D,) float32, unit length, of pictures that need not be embedded.
+    earlier_words: path -> what that file said before the knowledge base was made anew.
+    readings: where what is in the files comes from.
+    consent: see `Dropping`.
+    on_progress: see `Progress`.
     """
 
-    def __init__(
-        self,
-        store: StyleStore,
-        encoder: StyleEncoder,
-        report: IngestReport,
-        on_progress: Progress,
-        known: Mapping[str, np.ndarray],
-        readings: Readings = read_here,
-        told: Mapping[str, Occurrence] | None = None,
-    ) -> None:
+    known_vectors: Mapping[str, np.ndarray]
+    earlier_words: Mapping[str, Occurrence]
+    readings: Readings
+    consent: Callable[[Sequence[StyleRecord]], bool]
+    on_progress: Progress
+
+
+class SyncRun:
+    """A run over files. New pictures wait in `_batch` until there are enough to embed together, new descriptions in
+    `_described`.
+
+    embedded: ids of what is stored anew, in order.
+    dropped: paths of the files that were dropped.
+    agreed: whether consent was given, or not needed.
+    """
+
+    def __init__(self, store: StyleStore, encoder: StyleEncoder, report: IngestReport, plan: SyncPlan) -> None:
         self.embedded: list[str] = []
-        self.dropped: list[str] = []  # files
+        self.dropped: list[str] = []
         self.agreed = True
-        self._readings = readings
-        self._told = told or {}
-        self._known = known
         self.store = store
         self._encoder = encoder
         self._report = report
-        self._on_progress = on_progress
+        self._plan = plan
         self._shown = store.said.all()
         self.stored = set(store.ids())
         self._batch: dict[str, tuple[Reading, list[Occurrence]]] = {}
@@ -81,17 +89,16 @@ class SyncRun:
         self,
         files: Sequence[SourceFile],
         may_go: Callable[[Occurrence], bool],
-        consent: Callable[[Sequence[StyleRecord]], bool] = lambda records: True,
-        reread: Callable[[SourceFile], bool] = lambda file: False,
+        reread: Collection[str] = (),
     ) -> None:
-        """Take in the files, and drop those that are gone and that may go. consent: see `Dropping`.
+        """Take in the files, and drop those that are gone and that may go.
 
-        reread: whether a file that has not changed is read all the same.
+        reread: paths of files that are read although they have not changed.
         """
         revision = self.store.revision
-        changed = [file for file in files if not self._is_unchanged(file) or reread(file)]
+        changed = [file for file in files if file.path in reread or not self._is_unchanged(file)]
         again = {file.path for file in changed}
-        with closing(self._readings(changed, self._known.keys() | self.stored)) as readings:
+        with closing(self._plan.readings(changed, self._plan.known_vectors.keys() | self.stored)) as readings:
             for done, file in enumerate(files, 1):
                 if file.path in again:
                     self._take(file, next(readings))
@@ -99,11 +106,11 @@ class SyncRun:
                     self._report.unchanged += 1
                     if file.source and not (known := self._shown[file.path]).source:
                         self._described.append(replace(known, source=file.source))
-                self._on_progress(done, len(files))
+                self._plan.on_progress(done, len(files))
         self._flush()
         self._flush_described()
         present = {file.path for file in files}
-        self._drop([path for path, shown in self._shown.items() if path not in present and may_go(shown)], consent)
+        self._drop([path for path, shown in self._shown.items() if path not in present and may_go(shown)])
         origin = self.store.origin
         if origin and (origin.revision != revision or not origin.background):  # none after an interrupted run
             self.store.set_background(measure_background(self.store, self._encoder))
@@ -117,11 +124,11 @@ class SyncRun:
             return
         id, before = reading.id, self._shown.get(file.path)
         said = (file.name, reading.caption, reading.tags, reading.licence)
-        told = before or self._told.get(file.path)
+        earlier = before or self._plan.earlier_words.get(file.path)
         if reading.unread:
             self._report.failed.append({"file": file.path, "reason": reading.unread})
-        if told and (told.id == id if reading.unread else before and before.stamp == file.stamp):
-            said = (told.name, told.caption, told.tags, told.licence)  # in the last case only the pixels are read anew
+        if earlier and (earlier.id == id if reading.unread else before and before.stamp == file.stamp):
+            said = (earlier.name, earlier.caption, earlier.tags, earlier.licence)  # or only the pixels are read anew
         shown = Occurrence(file.path, id, file.source, file.stamp, *said)
         self._count(before is not None, id)
         if before and before.id != id:
@@ -153,12 +160,14 @@ class SyncRun:
     def _flush(self) -> None:
         if not self._batch:
             return
-        found = {id: self._known.get(id, reading.vector) for id, (reading, _) in self._batch.items()}
-        new = [self._batch[id][0].image for id, vector in found.items() if vector is None]
+        vectors_by_id = {
+            id: self._plan.known_vectors.get(id, reading.vector) for id, (reading, _) in self._batch.items()
+        }
+        new = [self._batch[id][0].image for id, vector in vectors_by_id.items() if vector is None]
         embedded = iter(self._encoder.encode_images([image for image in new if image]) if new else ())
-        vectors = np.stack([next(embedded) if vector is None else vector for vector in found.values()])
+        vectors = np.stack([next(embedded) if vector is None else vector for vector in vectors_by_id.values()])
         records = [merge(shown, reading.width, reading.height) for reading, shown in self._batch.values()]
-        shown = [file for _, its in self._batch.values() for file in its]
+        shown = [file for _, files in self._batch.values() for file in files]
         self.store.add(records, vectors, self._encoder.identity, shown)
         self.embedded += self._batch
         self.stored.update(self._batch)
@@ -171,12 +180,12 @@ class SyncRun:
                 said.show(self._described)
             self._described.clear()
 
-    def _drop(self, vanished: list[str], consent: Callable[[Sequence[StyleRecord]], bool]) -> None:
+    def _drop(self, vanished: list[str]) -> None:
         """Drop files, if that is agreed to, and in any case every picture that no file shows any longer."""
         dropped = set(vanished)
         left = {shown.id for path, shown in self._shown.items() if path not in dropped}
         going = [id for id in {self._shown[path].id: None for path in vanished} if id not in left]
-        if going and not consent(list(self.store.records(going).values())):
+        if going and not self._plan.consent(list(self.store.records(going).values())):
             vanished, self.agreed = [], False
         with self.store.saying() as said:
             gone = said.drop(vanished, {old: new for old, new in self._successors.items() if new})

@@ -13,7 +13,12 @@ from ..store.store import StyleStore
 
 @dataclass
 class Undone:
-    """What an undo did. restored: pictures that are stored again. gone: files that are not there, or show another."""
+    """What an undo did.
+
+    restored: how many pictures are stored again.
+    gone: paths of files that are not there, or show another picture.
+    total: how many pictures there are now.
+    """
 
     restored: int = 0
     gone: list[str] = field(default_factory=list)

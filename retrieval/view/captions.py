@@ -12,13 +12,17 @@ _FEW = 0.25  # of the rows: below, they are picked out before they are multiplie
 
 
 class CaptionTable:
-    """keys: (N,) int64, ascending. vectors: (N, D) float32, unit length. last: the latest entry that is in it."""
+    """The caption vectors that are stored, under the keys of their pictures.
+
+    made: which encoder made them, and since when.
+    last: the latest entry that is in it.
+    """
 
     def __init__(self, made: tuple[object, ...]) -> None:
-        self.made = made  # which encoder, and since when
+        self.made = made
         self.last = 0
-        self._keys = np.zeros(0, dtype=np.int64)
-        self._vectors = np.zeros((0, 0), dtype=np.float32)
+        self._keys = np.zeros(0, dtype=np.int64)  # (N,), ascending
+        self._vectors = np.zeros((0, 0), dtype=np.float32)  # (N, D), unit length
 
     def extend(self, rows: list[tuple[int, int, bytes]]) -> None:
         """Take in what `Database.captions_after` gave."""
@@ -33,8 +37,8 @@ class CaptionTable:
         """Return where each of some ascending keys is in the table, -1 for what is not."""
         if not len(self._keys):
             return np.full(len(keys), -1)
-        found = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return np.where(self._keys[found] == keys, found, -1)
+        rows = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[rows] == keys, rows, -1)
 
     def cosines(self, vector: np.ndarray, places: np.ndarray) -> np.ndarray:
         if len(places) < _FEW * len(self._keys):
@@ -47,12 +51,12 @@ class CaptionTable:
         Nearly all captions have nothing to do with a prompt, so all of them stand for the unrelated ones: an even
         sample of them, which no filter changes.
         """
-        found = np.zeros(len(keys))
+        deviations = np.zeros(len(keys))
         places = self.places(keys)
         if len(self._keys):
             every = np.linspace(0, len(self._keys) - 1, min(len(self._keys), _SAMPLE)).astype(np.int64)
             cosines = self._vectors[every] @ vector
             if cosines.std() > 1e-6:
                 of_keys = self._vectors[places[places >= 0]] @ vector
-                found[places >= 0] = (of_keys - cosines.mean()) / cosines.std()
-        return found
+                deviations[places >= 0] = (of_keys - cosines.mean()) / cosines.std()
+        return deviations

@@ -114,10 +114,10 @@ class _Parser:
         self._at = 0
 
     def parse(self) -> Filter:
-        found = self._filter(0)
+        parsed = self._filter(0)
         if self._at < len(self._words):  # all but a parenthesis is taken above
             raise self._error("closes a parenthesis that was not opened: remove it")
-        return found
+        return parsed
 
     def _filter(self, depth: int) -> Filter:
         parts = [self._every(depth)]
@@ -144,11 +144,11 @@ class _Parser:
             self._at += 1
             return term
         opened = self._at - 1
-        found = self._filter(depth + 1)
+        inner = self._filter(depth + 1)
         if not self._takes(")"):
             self._at = opened
             raise self._error("opens a parenthesis that is not closed: close it")
-        return found
+        return inner
 
     def _term(self) -> Label | Span:
         name, colon, value = self._words[self._at][0].partition(":")
@@ -167,16 +167,16 @@ class _Parser:
         return self._span(field, value.strip())
 
     def _span(self, field: str, value: str) -> Span:
-        found = _NUMBERS.fullmatch(value)
+        bounds = _NUMBERS.fullmatch(value)
         period = _period if field == "date" else _pixels
-        if found is None or value == "..":
+        if bounds is None or value == "..":
             raise self._error(f"asks for no {field} that is understood: write it like {field}:{_EXAMPLES[field]}")
         try:
-            if found["first"]:
-                low, high = _compared(found["sign"], *period(found["first"]))
+            if bounds["first"]:
+                low, high = _compared(bounds["sign"], *period(bounds["first"]))
             else:
-                low = period(found["low"])[0] if found["low"] else _LEAST
-                high = period(found["high"])[1] if found["high"] else _MOST
+                low = period(bounds["low"])[0] if bounds["low"] else _LEAST
+                high = period(bounds["high"])[1] if bounds["high"] else _MOST
         except ValueError as error:
             raise self._error(f"is not understood, {error}") from error
         if low >= high:
@@ -223,19 +223,19 @@ def _pixels(text: str) -> tuple[int, int]:
 
 def _period(text: str) -> tuple[int, int]:
     """Return the first nanosecond of a year, month or day in local time, and the first after it."""
-    found = _DATE.fullmatch(text)
-    if not found or not _YEARS[0] <= int(found[1]) <= _YEARS[1]:
+    date = _DATE.fullmatch(text)
+    if not date or not _YEARS[0] <= int(date[1]) <= _YEARS[1]:
         raise ValueError(
             f"{text!r} is no date: write a year from {_YEARS[0]} to {_YEARS[1]}, or 2024-05, or 2024-05-17"
         )
-    year, month, day = int(found[1]), int(found[2] or 1), int(found[3] or 1)
+    year, month, day = int(date[1]), int(date[2] or 1), int(date[3] or 1)
     try:
         first = datetime(year, month, day)
     except ValueError as error:
         raise ValueError(f"{text!r} is no date ({error}): correct it") from error
-    if found[3]:
+    if date[3]:
         end = datetime.fromordinal(first.toordinal() + 1)
-    elif found[2]:
+    elif date[2]:
         end = datetime(year + month // 12, month % 12 + 1, 1)
     else:
         end = datetime(year + 1, 1, 1)

@@ -31,7 +31,9 @@ def words_of(text: str) -> list[str]:
 
 
 class Postings:
-    """(field, value) -> rows, ascending, and how often each holds it. `lengths`: words a row.
+    """What a segment's rows hold: (field, value) -> rows, ascending, and how often each holds it.
+
+    lengths: (N,) int32, words a row.
 
     Beside them a column of each number field, (4, N) int64, and all names in one piece, for a part of one to be found
     without a look at each.
@@ -52,10 +54,10 @@ class Postings:
             lengths.append(len(words))
             for word, count in Counter(words).items():
                 lists.setdefault(("word", word), []).append((row, count))
-            found = labels(record)
-            names.append("\n".join(found.pop("name")).encode() + bytes([_BETWEEN]))
-            for field, its in found.items():
-                for label in dict.fromkeys(its):
+            labels_by_field = labels(record)
+            names.append("\n".join(labels_by_field.pop("name")).encode() + bytes([_BETWEEN]))
+            for field, labels_in_field in labels_by_field.items():
+                for label in dict.fromkeys(labels_in_field):
                     lists.setdefault((field, label), []).append((row, 1))
         values: dict[str, dict[str, int]] = {}
         for number, (field, value) in enumerate(lists):
@@ -96,10 +98,10 @@ class Postings:
             return held
         values = self._values.get(asked.field, {})
         if asked.field == "license":
-            found = [number for label, number in values.items() if label.startswith(asked.value)]
+            numbers_of_labels = [number for label, number in values.items() if label.startswith(asked.value)]
         else:
-            found = [values[asked.value]] if asked.value in values else []
-        for number in found:
+            numbers_of_labels = [values[asked.value]] if asked.value in values else []
+        for number in numbers_of_labels:
             held[self._slice(number)[0]] = True
         return held
 
@@ -143,16 +145,16 @@ def matched(
     A word weighs its inverse document frequency, also when no row holds it: rare words say most. rows: (M,) a part.
     """
     mean, whole = _mean_length(parts), 0.0
-    found = [(np.zeros(len(its)), np.zeros(len(its))) for its in rows]
+    sums = [(np.zeros(len(rows_of_part)), np.zeros(len(rows_of_part))) for rows_of_part in rows]
     for weight, held in _weighed(parts, words):
         whole += weight
-        for part, its, (score, share), (holding, counts) in zip(parts, rows, found, held, strict=True):
+        for part, rows_of_part, (score, share), (holding, counts) in zip(parts, rows, sums, held, strict=True):
             if len(holding):
-                at = np.searchsorted(holding, its.astype(holding.dtype)).clip(max=len(holding) - 1)
-                count = np.where(holding[at] == its, counts[at], 0)
-                score += weight * _saturated(count, part.lengths[its], mean)
+                at = np.searchsorted(holding, rows_of_part.astype(holding.dtype)).clip(max=len(holding) - 1)
+                count = np.where(holding[at] == rows_of_part, counts[at], 0)
+                score += weight * _saturated(count, part.lengths[rows_of_part], mean)
                 share += weight * (count > 0)
-    return [(score, share / (whole or 1.0)) for score, share in found]
+    return [(score, share / (whole or 1.0)) for score, share in sums]
 
 
 def _weighed(

@@ -32,7 +32,13 @@ class DamagedSegment(ValueError):
 
 
 class Segment:
-    """keys: (N,) int64, ascending. ids: (N,) bytes. vectors: (N, D) float32, unit length."""
+    """Rows of a knowledge base that are searched together.
+
+    keys: (N,) int64, ascending.
+    ids: (N,) bytes.
+    vectors: (N, D) float32, unit length.
+    records: the rows' records, for postings to be made of; none where those are read from files.
+    """
 
     def __init__(self, keys: np.ndarray, ids: np.ndarray, vectors: np.ndarray, records: Sequence[StyleRecord]) -> None:
         self.keys = keys

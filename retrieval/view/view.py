@@ -28,7 +28,11 @@ log = logging.getLogger("style_pack.retrieval")
 
 
 class View:
-    """segments: the snapshot first, where there is one. index: finds the snapshot's rows, except `lost` ones.
+    """The rows that are searched: those of the published snapshot, then those that came since.
+
+    snapshot: None where nothing is published.
+    index: finds the snapshot's rows, except the `lost` ones.
+    lost: (N,) int64 keys.
 
     A row is counted through all segments. Searches take `seen`, and put the row of each id that they find into it.
     """
@@ -140,18 +144,18 @@ class View:
             log.warning("an index is damaged: every picture is looked at until it is made anew (%s)", error)
             self._index = None
             return np.zeros(0, dtype=np.int64)
-        found = self._snapshot.rows_of(near)
-        rows = np.concatenate([found, self._lost, np.arange(len(self._snapshot), len(allowed))])
+        rows_of_near = self._snapshot.rows_of(near)
+        rows = np.concatenate([rows_of_near, self._lost, np.arange(len(self._snapshot), len(allowed))])
         rows = np.unique(rows)
         return rows[allowed[rows]]
 
     def cosines(self, vector: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return the cosines of ascending rows with a unit vector."""
-        found = []
+        parts = []
         for segment, here in zip(self._segments, self._by_segment(rows), strict=True):
             many = len(here) > _MANY * len(segment)
-            found.append((segment.vectors @ vector)[here] if many else segment.vectors[here] @ vector)
-        return self._join(found)
+            parts.append((segment.vectors @ vector)[here] if many else segment.vectors[here] @ vector)
+        return self._join(parts)
 
     def _best(self, rows: np.ndarray, scores: np.ndarray, count: int, seen: Seen | None) -> list[tuple[str, float]]:
         if len(rows) > count > 0:  # what ties with the last one stays, for ids to decide

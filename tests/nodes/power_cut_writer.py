@@ -79,7 +79,7 @@ class Writer:
         say(f"restored {id}")
 
     def encode(self) -> None:
-        from style_pack.retrieval.ingest import keep_encodings
+        from style_pack.retrieval.syncing.other_encoders import keep_encodings
 
         store = self._open(NAME)
         keep_encodings(store, "other", self._encoder.encode_images)

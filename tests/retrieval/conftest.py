@@ -44,7 +44,7 @@ def store(tmp_path: Path) -> StyleStore:
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether Chroma runs apart, as in ComfyUI, whoever opens a knowledge base: one process serves all tests."""
 
-    def open_either_way(choice: EngineChoice, folder: Path, collection: str, apart: bool = False) -> StyleIndex:
+    def open_either_way(choice: EngineChoice, folder: Path, collection: str, own_process: bool = False) -> StyleIndex:
         return open_index(choice, folder, collection, request.param)
 
     monkeypatch.setattr(snapshot, "open_index", open_either_way)

@@ -11,7 +11,7 @@ from style_pack.retrieval.encoders.sentences import SentenceEncoder
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.search import StyleQuery, search
 from style_pack.retrieval.store.store import StyleStore
-from style_pack.retrieval.syncing.caption_vectors import caption_text, encode_captions
+from style_pack.retrieval.syncing.other_encoders import caption_text, encode_captions
 from style_pack.retrieval.view.captions import CaptionTable
 from test_sentences import FOLDER
 

@@ -10,7 +10,6 @@ import profiles
 import pytest
 from fakes import ColourEncoder, paint
 from PIL import Image
-from style_pack.retrieval import ingest as update
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.pictures import colours
 from style_pack.retrieval.pictures.reader import content_id, format_of, open_picture, open_with_transparency
@@ -18,6 +17,7 @@ from style_pack.retrieval.records import Edit
 from style_pack.retrieval.search import StyleQuery, search
 from style_pack.retrieval.store.own_pictures import keep_picture
 from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.syncing import update
 
 PASTELS = np.random.default_rng(0).integers(60, 200, (3, 4, 3), dtype=np.uint8)
 PICTURE = Image.fromarray(PASTELS).resize((64, 48), Image.Resampling.BICUBIC)

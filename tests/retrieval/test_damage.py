@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from fakes import ColourEncoder
 from style_pack.retrieval.engines import open_index
-from style_pack.retrieval.engines.apart import ApartIndex
 from style_pack.retrieval.engines.base import DamagedIndex, EngineChoice
 from style_pack.retrieval.engines.chroma import ChromaIndex
+from style_pack.retrieval.engines.own_process import ProcessIndex
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.search import StyleQuery, search
 from style_pack.retrieval.store.store import StyleStore
@@ -151,7 +151,7 @@ def test_files_that_are_cut_under_an_open_knowledge_base_end_nothing(many: Path,
 def test_a_row_that_the_index_never_finds_is_looked_at_itself(
     store: StyleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for engine in (ChromaIndex, ApartIndex):
+    for engine in (ChromaIndex, ProcessIndex):
         monkeypatch.setattr(engine, "add", without_row_5(engine.add))
     fill(store, range(40))
     store.publish()

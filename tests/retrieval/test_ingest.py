@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from fakes import ColourEncoder, paint
 from PIL import Image
-from style_pack.retrieval.ingest import ingest, keep_encodings
+from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.pictures import finder, read_ahead
 from style_pack.retrieval.search import StyleQuery, search
 from style_pack.retrieval.store.own_pictures import keep_picture
 from style_pack.retrieval.store.store import StyleStore
 from style_pack.retrieval.syncing.duplicates import MAX_PAIRS
+from style_pack.retrieval.syncing.other_encoders import keep_encodings
 
 
 def counts(store: StyleStore, encoder: ColourEncoder, sources: list[Path], update: str = "sync") -> dict[str, int]:

@@ -1,6 +1,5 @@
 """What happens to a folder by hand while programs have the knowledge base open: each finds what is there now."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -9,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from style_pack.retrieval.database.database import FILE
-from style_pack.retrieval.database.own_paths import moved_back
 from style_pack.retrieval.records import StyleRecord
 from style_pack.retrieval.store.store import StyleStore
 from test_store import fill, missing, nearest, record
@@ -92,10 +90,10 @@ HANDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("apart", [False, True], ids=["here", "apart"])
+@pytest.mark.parametrize("own_process", [False, True], ids=["here", "apart"])
 @pytest.mark.parametrize("hand", HANDS, ids=lambda hand: hand.__name__)
 def test_the_next_look_is_at_what_is_there_then(
-    tmp_path: Path, hand: Callable[[Path, Path, Path], range], apart: bool
+    tmp_path: Path, hand: Callable[[Path, Path, Path], range], own_process: bool
 ) -> None:
     here, backup = tmp_path / "all" / "mine", tmp_path / "backup"
     published(here, OLD).close()
@@ -103,7 +101,7 @@ def test_the_next_look_is_at_what_is_there_then(
     published(tmp_path / "all" / "other", OTHER).close()
     fill(StyleStore(here), NEW)
     StyleStore(here).publish()
-    tab, node = StyleStore(here, apart=apart), StyleStore(here, apart=apart)
+    tab, node = StyleStore(here, own_process=own_process), StyleStore(here, own_process=own_process)
     for opened in (tab, node):
         assert nearest(opened, vector_of(50)) == [record(50).id]
 
@@ -111,10 +109,10 @@ def test_the_next_look_is_at_what_is_there_then(
     expected = sorted(record(n).id for n in there)
     assert tab.ids() == expected
     assert missing(tab) == []
-    writer = StyleStore(here, apart=apart)
+    writer = StyleStore(here, own_process=own_process)
     fill(writer, range(600, 640))
     writer.publish()
-    for opened in (tab, node, StyleStore(here, apart=apart)):
+    for opened in (tab, node, StyleStore(here, own_process=own_process)):
         assert len(opened) == len(there) + 40
         assert missing(opened) == []
         assert {id for id in expected if opened.records([id])} == set(expected)
@@ -181,27 +179,6 @@ def test_paths_of_own_pictures_move_with_the_folder(store: StyleStore) -> None:
     assert StyleStore(moved).records()[record(2).id] == own(moved, 2)
 
 
-def test_whole_paths_of_an_earlier_version_are_found_after_a_move(store: StyleStore) -> None:
-    store.add([own(store.folder, 1)], vector_of(1)[None], "made@1")
-    before = [Path("/home/me/ComfyUI/user/__style_rag/colours"), "C:\\ComfyUI\\user\\__style_rag\\colours"]
-    for old in before:
-        whole = f"{old}\\pictures\\1.png" if isinstance(old, str) else f"{old}/pictures/1.png"
-        with store._database.transaction():
-            store._database._db.execute("UPDATE styles SET files = ?", (json.dumps({whole: [1, 1, 0]}),))
-            store._database._db.execute("DELETE FROM files WHERE seq > 1")
-            store._database._db.execute("UPDATE files SET path = ?", (whole,))
-            store._database._db.execute("DELETE FROM meta WHERE name = 'paths'")
-        here = store.folder / "pictures" / "1.png"
-        assert list(StyleStore(store.folder).said.all()) == [whole]  # nothing of it lies here
-        here.parent.mkdir(exist_ok=True)
-        here.touch()
-        with store._database.transaction():
-            store._database._db.execute("DELETE FROM meta WHERE name = 'paths'")
-        moved = StyleStore(store.folder)
-        assert list(moved.said.all()) == [str(here)] == [record.file for record in moved.records().values()]
-        here.unlink()
-
-
 def test_vectors_come_back_with_a_copy(tmp_path: Path) -> None:
     store = published(tmp_path / "mine", OLD)
     store._database.copy_to(tmp_path / "copy.sqlite")
@@ -209,12 +186,3 @@ def test_vectors_come_back_with_a_copy(tmp_path: Path) -> None:
     shutil.move(tmp_path / "copy.sqlite", tmp_path / "other" / FILE)
     copy = StyleStore(tmp_path / "other")
     assert np.array_equal(copy.vectors(copy.ids()), store.vectors(store.ids()))
-
-
-def test_a_note_of_an_earlier_version_is_put_back_where_the_folder_is_by_now(tmp_path: Path) -> None:
-    home = tmp_path / "__style_rag" / "new name"
-    own, packed = "/a/user/__style_rag/mine/pictures/1.png", "C:\\b\\__style_rag\\mine\\packs\\p\\2.png"
-    source, kept = "/home/me/pictures/3.png", "./pictures/4.png"
-    there = moved_back(home, {own: 1, packed: 2, source: 3, kept: 4})
-    places = ("pictures/1.png", "packs/p/2.png", source, "pictures/4.png")
-    assert there == {str(home / place): number for number, place in enumerate(places, 1)}

@@ -13,7 +13,7 @@ from style_pack.retrieval.ranking.calibration import score, standing
 from style_pack.retrieval.ranking.pins import write_pins
 from style_pack.retrieval.records import StyleRecord
 from style_pack.retrieval.search import StyleQuery, search
-from style_pack.retrieval.store.meanwhile import ChangedMeanwhile
+from style_pack.retrieval.store.look import ChangedMeanwhile
 from style_pack.retrieval.store.store import StyleStore
 from style_pack.retrieval.view.postings import Postings, bm25, matched
 

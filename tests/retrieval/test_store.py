@@ -170,21 +170,6 @@ def test_one_change_in_a_hundred_waits_for_the_next_snapshot(store: StyleStore) 
     assert missing(store) == []
 
 
-def test_a_knowledge_base_of_the_former_layout_says_so_until_rebuild(
-    store: StyleStore, encoder: ColourEncoder, folder: Path
-) -> None:
-    (store.folder / "knowledge_base.json").write_text("{}")
-    (store.folder / "chroma").mkdir()
-    for update in ("sync", "open"):
-        with pytest.raises(ValueError, match="'colours' was made by an earlier version.* set update to rebuild"):
-            ingest(store, encoder, [folder], update)
-    with pytest.raises(ValueError, match="was made by an earlier version"):
-        search(store, encoder, StyleQuery("red"))
-    assert ingest(store, encoder, [folder], "rebuild").total == 5
-    assert not (store.folder / "chroma").exists()
-    assert ingest(store, encoder, [folder], "sync").unchanged == 5
-
-
 @pytest.mark.parametrize("engine", [{"engine": "qdrant"}, {"engine": "langchain", "in_folder": True}])
 def test_another_engine_takes_over_without_embedding(
     filled: StyleStore, encoder: ColourEncoder, folder: Path, engine: dict[str, object]

@@ -12,7 +12,7 @@ from fakes import ColourEncoder, paint
 from places import ROOT
 from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.store.store import StyleStore
-from style_pack.retrieval.syncing.caption_vectors import encode_captions
+from style_pack.retrieval.syncing.other_encoders import encode_captions
 
 COMMAND = f"""
 import importlib.util, json, sys

@@ -66,16 +66,16 @@ def test_a_backup_is_made_while_another_writes(mine: StyleStore, tmp_path: Path)
     is_whole(tmp_path / "again", mine)
 
 
-@pytest.mark.parametrize("apart", [False, True], ids=["here", "apart"])
+@pytest.mark.parametrize("own_process", [False, True], ids=["here", "apart"])
 def test_a_restored_one_holds_what_the_backup_holds_and_nothing_else(
-    mine: StyleStore, tmp_path: Path, encoder: ColourEncoder, apart: bool
+    mine: StyleStore, tmp_path: Path, encoder: ColourEncoder, own_process: bool
 ) -> None:
     back_up(mine.folder, tmp_path / "mine.zip")
     restore(tmp_path / "mine.zip", tmp_path / "all", "like", WAIT)
     late = keep_picture(mine, Image.new("RGB", (8, 8), "black"), "late", [])
     ingest(mine, encoder, [], "add")
     mine.remove(mine.ids()[:1])
-    tab = StyleStore(mine.folder, apart=apart)
+    tab = StyleStore(mine.folder, own_process=own_process)
     assert len(nearest(tab, vector_of(1)[:3], 9)) == 3
     assert restore(tmp_path / "mine.zip", tmp_path / "all", "mine", WAIT) == 3
     assert len(nearest(tab, vector_of(1)[:3], 9)) == 3

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from fakes import ColourEncoder, paint
 from style_pack.retrieval.database.database import FILE
-from style_pack.retrieval.ingest import ingest, keep_encodings
+from style_pack.retrieval.ingest import ingest
 from style_pack.retrieval.pictures.reader import open_picture
 from style_pack.retrieval.records import Edit
 from style_pack.retrieval.search import StyleQuery, search
 from style_pack.retrieval.store.own_pictures import keep_picture
 from style_pack.retrieval.store.store import StyleStore
 from style_pack.retrieval.store.stylepack import export_pack
+from style_pack.retrieval.syncing.other_encoders import keep_encodings
 from style_pack.retrieval.view.filters import parse_filter
 
 

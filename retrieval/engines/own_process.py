@@ -23,7 +23,7 @@ import numpy as np
 
 from .base import DamagedIndex, EngineChoice
 
-_PROGRAM = Path(__file__).with_name("apart_process.py")
+_PROGRAM = Path(__file__).with_name("process_main.py")
 _ADVICE = ": run it again."
 
 Json = dict[str, Any]
@@ -33,10 +33,10 @@ class _Gone(ConnectionError):
     """The process had ended before it was asked."""
 
 
-def send(stream: IO[bytes], told: Json, arrays: Sequence[np.ndarray] = ()) -> None:
+def send(stream: IO[bytes], message: Json, arrays: Sequence[np.ndarray] = ()) -> None:
     """Write a line of JSON, then the arrays' bytes."""
     kinds = [(array.dtype.str, array.shape) for array in arrays]
-    stream.write(json.dumps(told | {"arrays": kinds}).encode() + b"\n")
+    stream.write(json.dumps(message | {"arrays": kinds}).encode() + b"\n")
     for array in arrays:
         stream.write(array.tobytes())
     stream.flush()
@@ -47,18 +47,18 @@ def receive(stream: IO[bytes]) -> tuple[Json, list[np.ndarray]] | None:
     line = stream.readline()
     if not line.endswith(b"\n"):
         return None
-    told = json.loads(line)
+    message = json.loads(line)
     arrays = []
-    for kind, shape in told.pop("arrays"):
+    for kind, shape in message.pop("arrays"):
         size = np.dtype(kind).itemsize * int(np.prod(shape))
         data = stream.read(size)
         if len(data) < size:
             return None
         arrays.append(np.frombuffer(data, dtype=kind).reshape(shape))
-    return told, arrays
+    return message, arrays
 
 
-class _Process:
+class _ChromaProcess:
     """The other process, and one question to it at a time. It ends with this one, however this one ends."""
 
     def __init__(self) -> None:
@@ -85,17 +85,17 @@ class _Process:
         except _Gone:
             raise
         except ConnectionError as error:
-            raise DamagedIndex(f"{_said(error)} while it opened the index") from error
+            raise DamagedIndex(f"{_reason(error)} while it opened the index") from error
         return number
 
-    def ask(self, call: str, number: int, *arrays: np.ndarray, **told: Any) -> list[np.ndarray]:
+    def ask(self, call: str, number: int, *arrays: np.ndarray, **details: Any) -> list[np.ndarray]:
         assert self._program.stdin is not None and self._program.stdout is not None
         with self._turn:
             if (code := self._program.poll()) is not None:
                 raise _Gone(_ended(code))
             left = [self.left.popleft() for _ in range(len(self.left))]
             try:
-                send(self._program.stdin, told | {"call": call, "index": number, "left": left}, arrays)
+                send(self._program.stdin, details | {"call": call, "index": number, "left": left}, arrays)
                 answer = receive(self._program.stdout)
             except OSError:  # a pipe that is broken or closed
                 answer = None
@@ -112,22 +112,22 @@ def _ended(code: int) -> str:
     return f"the process that Chroma runs in has ended (exit code {code}){_ADVICE}"
 
 
-def _said(error: ConnectionError) -> str:
+def _reason(error: ConnectionError) -> str:
     return str(error).removesuffix(_ADVICE)
 
 
 _starting = threading.Lock()
-_running: list[_Process] = []  # the last that was started
+_running: list[_ChromaProcess] = []  # the last that was started
 
 
-def _process() -> _Process:
+def _running_process() -> _ChromaProcess:
     with _starting:
         if not _running or not _running[-1].is_running:
-            _running[:] = [_Process()]
+            _running[:] = [_ChromaProcess()]
         return _running[-1]
 
 
-class ApartIndex:
+class ProcessIndex:
     """A `StyleIndex`. What is opened is opened again when the other process has ended meanwhile.
 
     It is a DamagedIndex when the process dies of what it is asked; a search is asked twice, for it may have been
@@ -135,7 +135,7 @@ class ApartIndex:
     """
 
     def __init__(self, choice: EngineChoice, folder: Path, collection: str) -> None:
-        self._place = choice, folder, collection
+        self._opening = choice, folder, collection
         self._open()
 
     def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
@@ -156,23 +156,23 @@ class ApartIndex:
 
     def _open(self) -> None:
         while True:
-            self._process = _process()
+            self._process = _running_process()
             with suppress(_Gone):  # of another index that was opened or asked in between
-                self._number = self._process.open(*self._place)
+                self._number = self._process.open(*self._opening)
                 break
         # Python may collect this object in the middle of a question, so it can only leave a word.
         self._leave = weakref.finalize(self, self._process.left.append, self._number)
 
-    def _ask(self, call: str, *arrays: np.ndarray, tries: int = 1, **told: Any) -> list[np.ndarray]:
+    def _ask(self, call: str, *arrays: np.ndarray, tries: int = 1, **details: Any) -> list[np.ndarray]:
         while True:
             if not self._process.is_running:
                 self._leave.detach()
                 self._open()
             try:
-                return self._process.ask(call, self._number, *arrays, **told)
+                return self._process.ask(call, self._number, *arrays, **details)
             except _Gone:
                 continue
             except ConnectionError as error:
                 tries -= 1
                 if not tries:
-                    raise DamagedIndex(f"{_said(error)} of a search or change") from error
+                    raise DamagedIndex(f"{_reason(error)} of a search or change") from error

@@ -1,4 +1,4 @@
-"""The process that `apart.py` starts: answers on its output what it is asked on its input, until that is closed."""
+"""The program that `own_process.py` starts: answers on its output what it is asked on its input, until that closes."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ def main() -> None:
 def _answer_all(answers: Any) -> None:
     from chromadb.errors import ChromaError
 
-    from .apart import receive, send
+    from .own_process import receive, send
 
     opened: dict[int, StyleIndex] = {}
     while (asked := receive(sys.stdin.buffer)) is not None:
-        told, arrays = asked
-        for number in told["left"]:
+        message, arrays = asked
+        for number in message["left"]:
             opened.pop(number).close()
         try:
-            found, error = _answer(opened, told, arrays), {}
+            keys, error = _answer(opened, message, arrays), {}
         except (ChromaError, ValueError, TypeError, OSError, RuntimeError) as failure:
-            found, error = [], {"error": str(failure) or type(failure).__name__, "kind": type(failure).__name__}
-        send(answers, error, found)
+            keys, error = [], {"error": str(failure) or type(failure).__name__, "kind": type(failure).__name__}
+        send(answers, error, keys)
 
 
-def _answer(opened: dict[int, StyleIndex], told: dict[str, Any], arrays: list[np.ndarray]) -> list[np.ndarray]:
+def _answer(opened: dict[int, StyleIndex], message: dict[str, Any], arrays: list[np.ndarray]) -> list[np.ndarray]:
     from . import open_index
     from .base import EngineChoice
 
-    call, number = told["call"], told["index"]
+    call, number = message["call"], message["index"]
     if call == "open":
-        choice = EngineChoice(**told["choice"])
-        opened[number] = open_index(choice, Path(told["folder"]), told["collection"])
+        choice = EngineChoice(**message["choice"])
+        opened[number] = open_index(choice, Path(message["folder"]), message["collection"])
     elif call == "nearest":
-        return opened[number].nearest(arrays[0], told["count"])
+        return opened[number].nearest(arrays[0], message["count"])
     elif call == "close":
         opened.pop(number).close()
     else:
