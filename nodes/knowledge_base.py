@@ -202,12 +202,12 @@ def _widgets(inputs: Mapping[str, object]) -> freshness.Widgets:
 
 def _open_encoder(name: str) -> StyleEncoder:
     path = paths.find_model("encoder", name) or hub.download(hub.HUB["encoder"][name])
-    return StyleEncoder(name, path, paths.tokenizer(), memory.on_device)
+    return StyleEncoder(name, path, paths.tokenizer(), memory.DEVICE.load)
 
 
 def _open_caption_encoder(name: str) -> SentenceEncoder:
     path = paths.find_model("caption_encoder", name) or hub.download(hub.HUB["caption_encoder"][name])
-    return SentenceEncoder(name, path, memory.on_device)
+    return SentenceEncoder(name, path, memory.DEVICE.load)
 
 
 def _describe(count: int, captions: str, tags: str) -> list[tuple[str, list[str]]]:

@@ -4,7 +4,6 @@ import time
 from functools import cache, partial
 from pathlib import Path
 
-import comfy.model_management as mm
 from comfy_api.latest import io
 
 from ..generation.loading.files import PipelineFiles, check_files
@@ -101,16 +100,11 @@ class LoadStylePipeline(io.ComfyNode):
             )
         from ..generation.loading.pipeline import load_pipeline
 
-        check = mm.throw_exception_if_processing_interrupted
         dtype = memory.choose_dtype(precision)
         kept = memory.kept_dtypes(precision)
-        pipeline = load_pipeline(files, paths.tokenizer(), dtype, check, _in_use(), *kept)
+        pipeline = load_pipeline(files, paths.tokenizer(), dtype, memory.DEVICE, _in_use(), *kept)
         pipeline.vae.to(dtype=memory.flagged_dtype("vae", dtype))
         pipeline.text_encoder.to(memory.flagged_dtype("text_enc", dtype))
-        pipeline.on_device = memory.on_device
-        pipeline.off_device, pipeline.release = memory.off_device, memory.release
-        pipeline.is_out_of_memory, pipeline.make_room = memory.is_out_of_memory, memory.make_room
-        pipeline.fused_attention = memory.fused_attention()
         pipeline.find_embedding = paths.find_embedding
         return io.NodeOutput(pipeline)
 

@@ -26,14 +26,14 @@ FLOORS = {
     "generation.settings": "generation.schedulers",
     "generation.edges": "generation.settings",
     "generation.layers": "",
-    "generation.memory_ladder": "",
-    "generation.loading": "model_files generation.layers generation.memory_ladder",
+    "generation.device": "",
+    "generation.memory_ladder": "generation.device",
+    "generation.loading": "model_files generation.layers generation.device",
     "generation.conditioning": "model_files generation.settings generation.layers generation.loading",
-    "generation": "generation.schedulers generation.settings generation.layers generation.memory_ladder "
-    "generation.loading generation.conditioning",
+    "generation": "generation.schedulers generation.settings generation.layers generation.device "
+    "generation.memory_ladder generation.loading generation.conditioning",
     "command_line": f"{SHARED} retrieval.view retrieval.syncing retrieval",
-    "nodes.host": f"{SHARED} retrieval.engines retrieval.database generation.layers generation.memory_ladder "
-    "generation",
+    "nodes.host": f"{SHARED} retrieval.engines retrieval.database generation.layers generation.device generation",
     "nodes.routes": f"{SHARED} retrieval.engines retrieval.view retrieval.database retrieval.syncing retrieval "
     "generation.settings nodes.host",
     "nodes": f"{SHARED} retrieval.view retrieval.ranking retrieval.syncing retrieval generation.schedulers "

@@ -12,9 +12,8 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from ...model_files.identify import ModelFile, fingerprint
+from ..device import Device, TorchDevice
 from ..layers.int8 import keep_in
-from ..layers.interrupts import go_on
-from ..memory_ladder import is_out_of_memory
 from .files import PipelineFiles
 from .ip_adapter import add_ip_adapter
 from .lora import Lora, load_lora
@@ -39,18 +38,6 @@ class Denoiser(torch.nn.Module):
         self.units = units or (unet, controlnet)
 
 
-def _own_device(*modules: torch.nn.Module, needed: int = 0) -> torch.device:
-    return next(modules[0].parameters()).device
-
-
-def _stay(module: torch.nn.Module) -> None:
-    """Leave a module where it is."""
-
-
-def _no_room(*kept: torch.nn.Module) -> None:
-    """Free nothing: who runs the pipeline alone has nothing else on the device."""
-
-
 def _no_embeddings(name: str) -> Path:
     raise FileNotFoundError(f"embedding '{name}' was not found: this pipeline knows no folder of embeddings.")
 
@@ -61,13 +48,8 @@ class StylePipeline:
 
     reads_hidden_states: the adapter (plus, full-face) reads the image encoder's last but one hidden state.
     identities: part -> file name, description and fingerprint of what it was loaded from.
-    on_device: brings modules to the device that they should compute on, and returns that device; `needed`, in bytes, is
-    what computing takes there beside their weights. fused_attention: whether attention keeps its scores out of that.
-    off_device: takes a module off it, where that makes room for another. release: does so as soon as a stage is over,
-    where memory is short from the start.
-    is_out_of_memory: whether an error means that the device's memory ended. make_room: takes everything off the device
-    but for the modules that it is given.
-    loras: merged into UNet and text encoder while they run. check: raises when the user has ended the run.
+    device: brings its models to where they compute, and takes them off again.
+    loras: merged into UNet and text encoder while they run.
     find_embedding: the file of an embedding that a prompt names; raises FileNotFoundError.
     encodings: of the prompts and references that were used last, on the CPU.
     """
@@ -81,14 +63,8 @@ class StylePipeline:
     scheduler_config: dict[str, Any]
     reads_hidden_states: bool
     identities: dict[str, dict[str, str]] = field(default_factory=dict)
-    on_device: Callable[..., torch.device] = _own_device
-    off_device: Callable[[torch.nn.Module], None] = _stay
-    is_out_of_memory: Callable[[BaseException], bool] = is_out_of_memory
-    make_room: Callable[..., None] = _no_room
-    fused_attention: bool = True
-    check: Callable[[], None] = go_on
+    device: Device = field(default_factory=TorchDevice)
     loras: tuple[Lora, ...] = ()
-    release: Callable[[torch.nn.Module], None] = _stay
     find_embedding: Callable[[str], Path] = _no_embeddings
     encodings: dict[Hashable, torch.Tensor] = field(default_factory=dict)
 
@@ -113,23 +89,25 @@ def load_pipeline(
     files: PipelineFiles,
     tokenizer: Path,
     dtype: torch.dtype,
-    check: Callable[[], None] = go_on,
+    device: Device | None = None,
     shared: SharedModels | None = None,
     kept: torch.dtype | None = None,
     encoder_kept: torch.dtype | None = None,
 ) -> StylePipeline:
-    """Load the weights in `dtype` on the CPU, asking `check` between files. `tokenizer`: folder for a single file.
+    """Load the weights in `dtype` on the CPU. `tokenizer`: folder for a single file.
 
+    device: what the pipeline will run on, asked between files whether the user has ended the run; None = plain torch.
     shared: where models of the same file and precision are taken from, if they are in use. kept, encoder_kept: what the
     weights of UNet, ControlNet and IP-Adapter, and those of the image encoder, are kept in, where that is less.
     """
+    device = TorchDevice() if device is None else device
     shared = SharedModels() if shared is None else shared
     own_tokenizer = files.base_model.path / "tokenizer"
     parts = _share_base(files.base_model, dtype, shared, kept)
-    check()
+    device.check_interrupted()
     image_encoder = _share_image_encoder(files.image_encoder, dtype, shared, encoder_kept)
     encoder = image_encoder, _image_processor(image_encoder)
-    check()
+    device.check_interrupted()
     denoiser = _share_denoiser(files, parts.pop("unet"), encoder, dtype, shared, kept)
     for module in (denoiser, *denoiser.units, parts["vae"], parts["text_encoder"], encoder[0]):
         module.requires_grad_(False).eval()
@@ -140,7 +118,7 @@ def load_pipeline(
         tokenizer=load_tokenizer(own_tokenizer if own_tokenizer.is_dir() else tokenizer),
         scheduler_config=load_scheduler_config(files.base_model),
         reads_hidden_states=bool(files.ip_adapter.hidden_size),
-        check=check,
+        device=device,
         identities={part: _identity(file) for part, file in vars(files).items()},
         **parts,
     )

@@ -60,7 +60,7 @@ def test_an_interrupt_ends_loading_between_two_files(comfy_nodes: Nodes) -> None
     with pytest.raises(mm.InterruptProcessingException):
         comfy_nodes["LoadStylePipeline"].execute(*chosen)
     pipeline = comfy_nodes["LoadStylePipeline"].execute(*chosen).args[0]
-    assert pipeline.check is mm.throw_exception_if_processing_interrupted
+    assert pipeline.device.check_interrupted is mm.throw_exception_if_processing_interrupted
 
 
 def test_the_vae_and_the_text_encoder_are_in_what_comfyui_was_started_with(
