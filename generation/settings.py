@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 from .schedulers import SCHEDULERS
 
@@ -15,6 +16,19 @@ STYLE_MODES = ("full", "style", "composition")
 SPEEDS = ("exact", "balanced", "turbo")
 COMBINATIONS = ("joined", "averaged")
 REFERENCE_FITS = ("crop", "pad", "stretch", "crops")
+
+# Widget -> the setting that it is, where that has another name: settings are named as in diffusers.
+SETTING_OF = {
+    "steps": "num_inference_steps",
+    "cfg": "guidance_scale",
+    "batch_size": "num_images",
+    "control_strength": "controlnet_conditioning_scale",
+    "control_start": "control_guidance_start",
+    "control_end": "control_guidance_end",
+    "style_strength": "ip_adapter_scale",
+    "style_start": "ip_adapter_start",
+    "style_end": "ip_adapter_end",
+}
 
 # Setting -> the widget's name and its range. ComfyUI checks what is typed into a widget, but not what is linked to it,
 # and takes NaN for a number that lies in any range.
@@ -73,6 +87,11 @@ class GenerationSettings:
                 f"steps is {self.num_inference_steps}, and the scheduler lcm takes at most {MAX_LCM_STEPS}: LCM models "
                 "are made for 4 to 8."
             )
+
+    @classmethod
+    def from_widgets(cls, **widgets: Any) -> "GenerationSettings":
+        """Return the settings that ControlNetIPAdapterSampler's widgets say, by the widgets' names."""
+        return cls(**{SETTING_OF.get(name, name): value for name, value in widgets.items()})
 
 
 def check_prompt(text: str, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from ...model_files.identify import ModelFile, fingerprint
+from ...model_files.identify import ModelFile, fingerprint, identify
 from ..device import Device, TorchDevice
 from ..layers.int8 import keep_in
 from .files import PipelineFiles
@@ -132,6 +132,12 @@ def add_lora(pipeline: StylePipeline, file: Path, strength: float) -> StylePipel
     parts = {"unet": pipeline.denoiser.unet, "text_encoder": pipeline.text_encoder}
     lora = load_lora(file, strength, parts, pipeline.identities["base_model"])
     return replace(pipeline, loras=(*pipeline.loras, lora))
+
+
+def first_fitting(pipeline: StylePipeline, loras: Iterable[Path]) -> Path | None:
+    """Return the first LoRA whose header says that it is for models as wide as the pipeline's."""
+    width = pipeline.text_encoder.config.hidden_size
+    return next((file for file in loras if identify(file).cross_attention_dim == width), None)
 
 
 def _identity(file: ModelFile) -> dict[str, str]:

@@ -53,6 +53,12 @@ def module(comfy_nodes: Nodes, name: str) -> Any:
     return sys.modules[f"{package}.{name}"]
 
 
+def painting(comfy_nodes: Nodes) -> Any:
+    """The library's module of that name, as the nodes import it."""
+    pack = module(comfy_nodes, "sampler").__name__.rpartition(".nodes.")[0]
+    return importlib.import_module(f"{pack}.generation.painting")
+
+
 def colours(height: int = 96, width: int = 128) -> torch.Tensor:
     return torch.rand(1, height, width, 3, generator=torch.Generator().manual_seed(0)).mul(255).round().div(255)
 
