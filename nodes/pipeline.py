@@ -91,22 +91,12 @@ class LoadStylePipeline(io.ComfyNode):
     def execute(cls, base_model: str, controlnet: str, ip_adapter: str, precision: str) -> io.NodeOutput:
         require(GENERATION)
         choose("precision", precision, PRECISIONS)
-        chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
-        files = _check_in_time(tuple(_fetch(part, name) for part, name in chosen.items()), insist=True)
-        if files is None:
-            raise TimeoutError(
-                f"{base_model}, {controlnet}, {ip_adapter} or what lies in models/clip_vision does not answer for "
-                f"{_PATIENCE:.0f} seconds: check that its drive is connected, then try again."
-            )
         from ..generation.loading.pipeline import load_pipeline
 
-        dtype = memory.choose_dtype(precision)
-        kept = memory.kept_dtypes(precision)
-        pipeline = load_pipeline(files, paths.tokenizer(), dtype, memory.DEVICE, _in_use(), *kept)
-        pipeline.vae.to(dtype=memory.flagged_dtype("vae", dtype))
-        pipeline.text_encoder.to(memory.flagged_dtype("text_enc", dtype))
-        pipeline.find_embedding = paths.find_embedding
-        return io.NodeOutput(pipeline)
+        files = _fetch_files(base_model, controlnet, ip_adapter)
+        formats = memory.choose_precision(precision)
+        tokenizer, embedding = paths.tokenizer(), paths.find_embedding
+        return io.NodeOutput(load_pipeline(files, tokenizer, formats, memory.DEVICE, _in_use(), embedding))
 
 
 @cache
@@ -124,6 +114,17 @@ def _fetch(part: str, name: str) -> Path:
     if part == "ip_adapter":
         hub.download(hub.IMAGE_ENCODER)
     return hub.download(hub.HUB[part][name])
+
+
+def _fetch_files(*names: str) -> PipelineFiles:
+    """Return the chosen files, downloaded where only the Hub has them. names: in the order of `_PARTS`."""
+    files = _check_in_time(tuple(_fetch(part, name) for part, name in zip(_PARTS, names, strict=True)), insist=True)
+    if files is None:
+        raise TimeoutError(
+            f"{', '.join(names)} or what lies in models/clip_vision does not answer for {_PATIENCE:.0f} seconds: check "
+            "that its drive is connected, then try again."
+        )
+    return files
 
 
 def _part_of(sentence: str, files: dict[str, Path]) -> str:

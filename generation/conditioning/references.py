@@ -43,6 +43,11 @@ def encode_pictures(pipeline: StylePipeline, pictures: Sequence[Image.Image]) ->
     return _encode_pixels(pipeline, pixels.to(device))
 
 
+def encode_to_array(pipeline: StylePipeline, pictures: Sequence[Image.Image]) -> np.ndarray:
+    """Encode n RGB pictures as `encode_pictures` does, to float32 (n, ...) that can be stored."""
+    return encode_pictures(pipeline, pictures).float().cpu().numpy()
+
+
 # Positive and negative, each (1, n, E), or (1, n, tokens, E) for an adapter that reads hidden states, on the CPU; and
 # how the n share the picture, where they are not all alike.
 StyleTokens = tuple[torch.Tensor, torch.Tensor, tuple[Region, ...]]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -43,6 +45,16 @@ def score_edges(picture: np.ndarray, edges: np.ndarray) -> EdgeScore:
     precision, recall = _share_near(found, wanted, tolerance), _share_near(wanted, found, tolerance)
     total = precision + recall
     return EdgeScore(2 * precision * recall / total if total else 0.0, precision, recall, tolerance)
+
+
+def mean_edge_score(pictures: Sequence[np.ndarray], edges: Sequence[np.ndarray]) -> dict[str, float]:
+    """Return the means of `score_edges` over some pictures, as `score` and by name. edges: one for all, or one each."""
+    if len(edges) not in (1, len(pictures)):
+        raise ValueError(f"edges holds {len(edges)} pictures and image {len(pictures)}: give one, or one an image.")
+    lines = edges if len(edges) == len(pictures) else list(edges) * len(pictures)
+    scores = [score_edges(picture, line) for picture, line in zip(pictures, lines, strict=True)]
+    means = {name: fmean(getattr(one, name) for one in scores) for name in ("f1", "precision", "recall")}
+    return {"score": means["f1"], **means, "tolerance_pixels": scores[0].tolerance}
 
 
 def _share_near(points: np.ndarray, others: np.ndarray, tolerance: int) -> float:

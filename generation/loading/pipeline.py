@@ -17,6 +17,7 @@ from ..layers.int8 import keep_in
 from .files import PipelineFiles
 from .ip_adapter import add_ip_adapter
 from .lora import Lora, load_lora
+from .precision import Precision
 from .shared_models import SharedModels, file_version, of_the_same_layers
 from .weights import load_base, load_controlnet, load_image_encoder, load_scheduler_config, load_tokenizer
 
@@ -88,29 +89,31 @@ class StylePipeline:
 def load_pipeline(
     files: PipelineFiles,
     tokenizer: Path,
-    dtype: torch.dtype,
+    precision: Precision,
     device: Device | None = None,
     shared: SharedModels | None = None,
-    kept: torch.dtype | None = None,
-    encoder_kept: torch.dtype | None = None,
+    find_embedding: Callable[[str], Path] = _no_embeddings,
 ) -> StylePipeline:
-    """Load the weights in `dtype` on the CPU. `tokenizer`: folder for a single file.
+    """Load the weights on the CPU. tokenizer: folder for a base model that is a single file.
 
     device: what the pipeline will run on, asked between files whether the user has ended the run; None = plain torch.
-    shared: where models of the same file and precision are taken from, if they are in use. kept, encoder_kept: what the
-    weights of UNet, ControlNet and IP-Adapter, and those of the image encoder, are kept in, where that is less.
+    shared: where models of the same file and precision are taken from, if they are in use. find_embedding: the file of
+    an embedding that a prompt names.
     """
     device = TorchDevice() if device is None else device
     shared = SharedModels() if shared is None else shared
     own_tokenizer = files.base_model.path / "tokenizer"
+    dtype, kept = precision.computed, precision.denoiser
     parts = _share_base(files.base_model, dtype, shared, kept)
     device.check_interrupted()
-    image_encoder = _share_image_encoder(files.image_encoder, dtype, shared, encoder_kept)
+    image_encoder = _share_image_encoder(files.image_encoder, dtype, shared, precision.image_encoder)
     encoder = image_encoder, _image_processor(image_encoder)
     device.check_interrupted()
     denoiser = _share_denoiser(files, parts.pop("unet"), encoder, dtype, shared, kept)
     for module in (denoiser, *denoiser.units, parts["vae"], parts["text_encoder"], encoder[0]):
         module.requires_grad_(False).eval()
+    parts["vae"].to(dtype=precision.vae or dtype)
+    parts["text_encoder"].to(precision.text_encoder or dtype)
     return StylePipeline(
         denoiser=denoiser,
         image_encoder=encoder[0],
@@ -119,6 +122,7 @@ def load_pipeline(
         scheduler_config=load_scheduler_config(files.base_model),
         reads_hidden_states=bool(files.ip_adapter.hidden_size),
         device=device,
+        find_embedding=find_embedding,
         identities={part: _identity(file) for part, file in vars(files).items()},
         **parts,
     )

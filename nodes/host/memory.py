@@ -10,6 +10,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ...generation.device import TorchDevice
 from ...generation.layers.convolution_packing import forget_packed
+from ...generation.loading.precision import Precision
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 _WEIGHTS = 1_243_000_000  # of SD 1.5's UNet, ControlNet and IP-Adapter, which are on the device together
@@ -130,6 +131,12 @@ def _patcher(module: torch.nn.Module) -> WholeModelPatcher:
         patcher = WholeModelPatcher(named(module), mm.get_torch_device(), mm.unet_offload_device())
         _patchers[module] = patcher
     return patcher
+
+
+def choose_precision(name: str) -> Precision:
+    """Return the number formats of each part, by the node's `precision` and by ComfyUI's flags."""
+    dtype = choose_dtype(name)
+    return Precision(dtype, *kept_dtypes(name), flagged_dtype("vae", dtype), flagged_dtype("text_enc", dtype))
 
 
 def choose_dtype(precision: str) -> torch.dtype:
