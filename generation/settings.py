@@ -32,8 +32,12 @@ SETTING_OF = {
 
 # Setting -> the widget's name and its range. ComfyUI checks what is typed into a widget, but not what is linked to it,
 # and takes NaN for a number that lies in any range.
-WHOLE = {"seed": ("seed", 0, MAX_SEED), "num_inference_steps": ("steps", 1, 150), "num_images": ("batch_size", 1, 16)}
-FRACTIONS = {
+INTEGER_RANGES = {
+    "seed": ("seed", 0, MAX_SEED),
+    "num_inference_steps": ("steps", 1, 150),
+    "num_images": ("batch_size", 1, 16),
+}
+FLOAT_RANGES = {
     "guidance_scale": ("cfg", 1, 30),
     "controlnet_conditioning_scale": ("control_strength", 0, 2),
     "ip_adapter_scale": ("style_strength", 0, 2),
@@ -71,8 +75,8 @@ class GenerationSettings:
         check_prompt(self.prompt, "prompt")
         check_prompt(self.negative_prompt, "negative_prompt")
         check_size(self.width, self.height)
-        for setting, (name, low, high) in (WHOLE | FRACTIONS).items():
-            _check_number(name, getattr(self, setting), low, high, setting in WHOLE)
+        for setting, (name, low, high) in (INTEGER_RANGES | FLOAT_RANGES).items():
+            _check_number(name, getattr(self, setting), low, high, setting in INTEGER_RANGES)
         _check_range("control", self.control_guidance_start, self.control_guidance_end)
         _check_range("style", self.ip_adapter_start, self.ip_adapter_end)
         choices_of = {"scheduler": SCHEDULERS, "style_mode": STYLE_MODES, "speed": SPEEDS}

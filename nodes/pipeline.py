@@ -61,18 +61,18 @@ class LoadStylePipeline(io.ComfyNode):
     ) -> dict[str, str]:
         """Return input -> sentence of each widget that is wrong, from the files' headers alone. None: linked."""
         chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
-        found = find_mistakes(
+        sentences = find_mistakes(
             {part: (name, partial(paths.find_model, part)) for part, name in chosen.items()}
             | {"precision": (precision, lambda value: choose("precision", value, PRECISIONS))}
         )
-        here = {part: paths.find_model(part, name) for part, name in chosen.items() if name and part not in found}
+        here = {part: paths.find_model(part, name) for part, name in chosen.items() if name and part not in sentences}
         files = {part: path for part, path in here.items() if path is not None}
         try:
             if len(files) == len(_PARTS):  # what does not answer is asked again when the node runs
                 _check_in_time(tuple(files[part] for part in _PARTS))
         except (ValueError, OSError) as error:
-            found[_part_of(str(error), files)] = str(error)
-        return found
+            sentences[_part_of(str(error), files)] = str(error)
+        return sentences
 
     @classmethod
     def validate_inputs(
@@ -84,8 +84,8 @@ class LoadStylePipeline(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, **names: str | None) -> str:
         """A file that was replaced under its old name is loaded again."""
-        found = [paths.find_model(part, name) for part in _PARTS if (name := names.get(part))]
-        return str([path and model_folders.version(path) for path in found])
+        files = [paths.find_model(part, name) for part in _PARTS if (name := names.get(part))]
+        return str([path and model_folders.version(path) for path in files])
 
     @classmethod
     def execute(cls, base_model: str, controlnet: str, ip_adapter: str, precision: str) -> io.NodeOutput:

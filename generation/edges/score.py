@@ -37,12 +37,12 @@ def score_edges(picture: np.ndarray, edges: np.ndarray) -> EdgeScore:
     height, width = edges.shape
     if picture.shape[:2] != edges.shape:
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    found = cv2.Canny(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), _LOW_THRESHOLD, _HIGH_THRESHOLD) > 0
+    detected = cv2.Canny(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), _LOW_THRESHOLD, _HIGH_THRESHOLD) > 0
     wanted = edges > 127
     tolerance = max(1, int(_TOLERANCE * np.hypot(height, width)))
-    if not found.any() and not wanted.any():
+    if not detected.any() and not wanted.any():
         return EdgeScore(1.0, 1.0, 1.0, tolerance)
-    precision, recall = _share_near(found, wanted, tolerance), _share_near(wanted, found, tolerance)
+    precision, recall = _share_near(detected, wanted, tolerance), _share_near(wanted, detected, tolerance)
     total = precision + recall
     return EdgeScore(2 * precision * recall / total if total else 0.0, precision, recall, tolerance)
 

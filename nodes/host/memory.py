@@ -154,11 +154,11 @@ def kept_dtypes(precision: str) -> tuple[torch.dtype | None, torch.dtype | None]
 
     `auto` and `int8`: what ComfyUI stores them in, where that is less: a card that is bad at fp16 is still small.
     """
-    computed, found = choose_dtype(precision), None
+    computed, kept = choose_dtype(precision), None
     if precision in ("auto", "int8"):
         stored = _comfyui_stores(mm.get_torch_device())
-        found = stored if stored in _DTYPES.values() and stored.itemsize < computed.itemsize else None
-    return (torch.int8 if precision == "int8" else found), found
+        kept = stored if stored in _DTYPES.values() and stored.itemsize < computed.itemsize else None
+    return (torch.int8 if precision == "int8" else kept), kept
 
 
 def _comfyui_stores(device: torch.device) -> torch.dtype:
