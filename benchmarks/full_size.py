@@ -15,6 +15,7 @@ import published_layouts as layouts  # noqa: E402
 from diffusers import StableDiffusionControlNetPipeline  # noqa: E402
 from style_pack.generation.loading.files import check_files  # noqa: E402
 from style_pack.generation.loading.pipeline import StylePipeline, load_pipeline  # noqa: E402
+from style_pack.generation.loading.precision import Precision  # noqa: E402
 
 SIZES = {"small": layouts.SMALL, "full": layouts.FULL}
 
@@ -31,7 +32,7 @@ def load_random(folder: Path, size: str) -> StylePipeline:
         layouts.ip_adapter(folder / "ip_adapter.safetensors", SIZES[size]),
         [layouts.clip_vision(folder / "vision.safetensors", SIZES[size])],
     )
-    return load_pipeline(files, base / "tokenizer", torch.float32)
+    return load_pipeline(files, base / "tokenizer", Precision(torch.float32))
 
 
 def write_lora(file: Path, pipeline: StylePipeline, rank: int, layers: tuple[str, ...], strength: float = 0.1) -> Path:

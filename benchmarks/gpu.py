@@ -33,8 +33,8 @@ from typing import Any
 import torch
 from full_size import write_lora
 from gpu_sides import LCM, Bench
+from style_pack.generation.device import OUT_OF_MEMORY
 from style_pack.generation.loading.pipeline import add_lora
-from style_pack.generation.memory_ladder import OUT_OF_MEMORY
 from style_pack.generation.memory_need import decoding_bytes, sampling_bytes
 from style_pack.generation.settings import GenerationSettings
 

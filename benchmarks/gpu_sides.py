@@ -22,11 +22,11 @@ from sampler import LORA_LAYERS, LORA_RANK
 from stock_graph import StockGraph, comfyui_path
 from style_pack.generation.conditioning.references import Reference, encode_references
 from style_pack.generation.conditioning.text import encode_prompts
+from style_pack.generation.device import OUT_OF_MEMORY, TorchDevice
 from style_pack.generation.loading.ip_adapter import add_ip_adapter
 from style_pack.generation.loading.pipeline import Denoiser, StylePipeline
 from style_pack.generation.loading.shared_models import of_the_same_layers
 from style_pack.generation.loading.weights import load_tokenizer
-from style_pack.generation.memory_ladder import OUT_OF_MEMORY
 from style_pack.generation.sampler import GenerationResult, generate
 from style_pack.generation.schedulers import build_scheduler
 from style_pack.generation.settings import GenerationSettings
@@ -40,6 +40,32 @@ FP32_BYTES = 9 * 10**9  # a second set of weights, in fp32, with what computing 
 
 class Interrupted(Exception):
     """The user has ended the run."""
+
+
+class Card(TorchDevice):
+    """A device on which everything lies; a shortage moves what is not needed off it.
+
+    modules: all that may lie there. check: raises when the user has ended the run.
+    """
+
+    def __init__(
+        self, device: torch.device, modules: list[torch.nn.Module], check: Callable[[], None] = lambda: None
+    ) -> None:
+        self.device, self.modules, self.check_interrupted = device, modules, check
+
+    def load(self, *modules: torch.nn.Module, needed: int = 0) -> torch.device:
+        for module in modules:
+            module.to(self.device)
+        return self.device
+
+    def unload(self, module: torch.nn.Module) -> None:
+        module.to("cpu")
+
+    def free_memory(self, *kept: torch.nn.Module) -> None:
+        for module in self.modules:
+            if not any(module is each for each in kept):
+                module.to("cpu")
+        torch.cuda.empty_cache()
 
 
 class Bench:
@@ -118,15 +144,16 @@ class Bench:
 
         return paint
 
-    def until(self, told: threading.Event) -> bool:
-        """Paint, and end as soon as it is told; return whether that was before the picture was done."""
+    def until(self, ended: threading.Event) -> bool:
+        """Paint, and end as soon as the event is set; return whether that was before the picture was done."""
 
         def check(*step: Any) -> None:
-            if told.is_set():
+            if ended.is_set():
                 raise Interrupted
 
         try:
-            self.ours(self.settings, replace(self.pipeline, check=check), check)
+            card = Card(self.device, self._modules(self.pipeline), check)
+            self.ours(self.settings, replace(self.pipeline, device=card), check)
         except Interrupted:
             return True
         return False
@@ -169,7 +196,7 @@ class Bench:
         weights = sum(value.nbytes for value in self.pipeline.denoiser.state_dict().values())
         cap = weights + beside
         torch.cuda.set_per_process_memory_fraction(cap / torch.cuda.mem_get_info(self.device)[1], self.device)
-        self._make_room(self.pipeline.text_encoder)
+        Card(self.device, self._modules(self.pipeline)).free_memory(self.pipeline.text_encoder)
         try:
             yield cap
         finally:
@@ -182,20 +209,8 @@ class Bench:
     def _managed(self, pipeline: StylePipeline) -> StylePipeline:
         for module in self._modules(pipeline):
             module.to(self.device)
-        pipeline.on_device, pipeline.off_device = self._on_device, lambda module: module.to("cpu")
-        pipeline.make_room = self._make_room
+        pipeline.device = Card(self.device, self._modules(pipeline))
         return pipeline
-
-    def _on_device(self, *modules: torch.nn.Module, needed: int = 0) -> torch.device:
-        for module in modules:
-            module.to(self.device)
-        return self.device
-
-    def _make_room(self, *kept: torch.nn.Module) -> None:
-        for module in self._modules(self.pipeline):
-            if not any(module is each for each in kept):
-                module.to("cpu")
-        torch.cuda.empty_cache()
 
     def _modules(self, pipeline: StylePipeline) -> list[torch.nn.Module]:
         return [*pipeline.denoiser.units, pipeline.vae, pipeline.text_encoder, pipeline.image_encoder]

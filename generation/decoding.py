@@ -27,13 +27,13 @@ def decode(pipeline: StylePipeline, latents: torch.Tensor) -> tuple[torch.Tensor
         )
     vae = pipeline.vae
     sides = [8 * side for side in latents.shape[-2:]]
-    device = pipeline.on_device(vae, needed=decoding_bytes(vae, *sides))
+    device = pipeline.device.load(vae, needed=decoding_bytes(vae, *sides))
     pictures, dtypes = [], []
     for row in latents.to(device):
         picture, dtype = _decode_one(vae, row[None]), next(vae.parameters()).dtype
         if not torch.isfinite(picture).all() and dtype != torch.float32:
             with _in_float32(vae):
-                pipeline.on_device(vae, needed=decoding_bytes(vae, *sides))
+                pipeline.device.load(vae, needed=decoding_bytes(vae, *sides))
                 picture, dtype = _decode_one(vae, row[None]), torch.float32
         if not torch.isfinite(picture).all():
             raise ValueError(

@@ -95,8 +95,8 @@ def denoise(
             set_style(denoiser.unet, settings.style_mode, step.style)
             halves.guided = step.guided
             entering = scheduler.scale_model_input(torch.cat([latents] * 2) if step.guided else latents, time)
-            told = entering.to(weight.dtype), time.to(weight.device, _known(time.dtype))
-            predicted = _predict(denoiser, deep, *told, batches[step.guided], step).float()
+            sample, timestep = entering.to(weight.dtype), time.to(weight.device, _known(time.dtype))
+            predicted = _predict(denoiser, deep, sample, timestep, batches[step.guided], step).float()
             if step.guided:
                 without, with_text = predicted.chunk(2)
                 predicted = without + settings.guidance_scale * (with_text - without)

@@ -1,6 +1,6 @@
 """What a run does when memory ends: it takes one measure more and tries the stage again, until none is left.
 
-It knows no ComfyUI: which errors mean "out of memory", and how to free the device, is handed in with the pipeline.
+Which errors mean "out of memory", and how memory is freed, the pipeline's device knows.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from typing import Any, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
+from .device import OUT_OF_MEMORY, Device
+
 Result = TypeVar("Result")
 Measure = tuple[str, Callable[[], AbstractContextManager[Any]]]
 Modules = Sequence[torch.nn.Module]
 
-OUT_OF_MEMORY = torch.cuda.OutOfMemoryError  # the class of most devices, under the name that older torch has too
-# What else torch raises says: Metal, whose tensors have a largest size too, cuBLAS and cuDNN, main memory.
-_ENDED = ("out of memory", "invalid buffer size", "status_alloc_failed", "can't allocate memory", "not enough memory")
-_CUDA_MEMORY_ALLOCATION = 2  # the code of torch.AcceleratorError, which is CUDA's own
 SLICE_BYTES = 64 * 2**20  # of attention scores at a time
 TILE = 32  # latents a side, 256 pixels
 OVERLAP = 0.25  # diffusers' own, the share of a tile that is blended
@@ -29,25 +27,15 @@ OVERLAP = 0.25  # diffusers' own, the share of a tile that is blended
 log = logging.getLogger("style_pack.generation")
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error of torch's means that the device's memory ended, or main memory on a processor."""
-    if isinstance(error, OUT_OF_MEMORY):
-        return True
-    coded = getattr(error, "error_code", None) == _CUDA_MEMORY_ALLOCATION
-    return isinstance(error, RuntimeError) and (coded or any(words in str(error).lower() for words in _ENDED))
-
-
 class MemoryLadder:
     """The measures of one run. They stay until it is left, and are undone then, whatever ended it.
 
-    is_out_of_memory: which errors mean it; any other passes. make_room: frees everything on the device but for the
-    modules that it is given. taken: the names of the measures, in their order.
+    device: knows which errors mean it; any other passes. taken: the names of the measures, in their order.
     """
 
-    def __init__(self, is_out_of_memory: Callable[[BaseException], bool], make_room: Callable[..., None]) -> None:
+    def __init__(self, device: Device) -> None:
         self.taken: list[str] = []
-        self._is_out_of_memory = is_out_of_memory
-        self._make_room = make_room
+        self._device = device
         self._undo = ExitStack()
 
     def __enter__(self) -> MemoryLadder:
@@ -81,13 +69,13 @@ class MemoryLadder:
         try:
             return True, attempt()
         except RuntimeError as error:  # what torch raises for it, on every device, is one
-            if not self._is_out_of_memory(error):
+            if not self._device.is_out_of_memory(error):
                 raise
             return False, None
 
     @contextmanager
     def _freed(self, modules: Modules) -> Iterator[None]:
-        self._make_room(*modules)
+        self._device.free_memory(*modules)
         yield
 
 

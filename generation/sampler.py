@@ -52,7 +52,7 @@ def generate(
 
     edges: (1, 3, H, W) float 0..1, white lines on black, of the settings' size; None = no ControlNet. references: those
     of weight 0 are left out; empty = no style. An exception from `on_step` ends the run within the step, one from the
-    pipeline's `check` in encoding and decoding. A stage that runs out of memory begins again, in less of it. negative:
+    pipeline's device in encoding and decoding. A stage that runs out of memory begins again, in less of it. negative:
     what guidance leads away from, where there are references.
     """
     if settings.speed == "turbo":
@@ -61,8 +61,8 @@ def generate(
     references = [reference for reference in references if reference.weight > 0]
     styled = bool(references) and settings.ip_adapter_scale != 0
     coders = (pipeline.text_encoder, pipeline.image_encoder, pipeline.vae)
-    ladder = MemoryLadder(pipeline.is_out_of_memory, pipeline.make_room)
-    with ladder, interruptible(coders, pipeline.check):
+    ladder = MemoryLadder(pipeline.device)
+    with ladder, interruptible(coders, pipeline.device.check_interrupted):
         with _timed(seconds, "prompt"):
             prompts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
             encode = partial(encode_prompts, pipeline, prompts, settings.clip_skip)
@@ -78,12 +78,12 @@ def generate(
             units = pipeline.denoiser.units
             latents = ladder.run("sampling", units, sample, ("sliced attention", SlicedAttention))
             for unit in units:
-                pipeline.release(unit)
+                pipeline.device.release(unit)
         with _timed(seconds, "decoding"):
             tiled = partial(tiled_decoding, pipeline.vae, *latents.shape[-2:])
             whole = partial(decode, pipeline, latents)
             images, decoded_in = ladder.run("decoding", [pipeline.vae], whole, ("tiled decoding", tiled))
-            pipeline.release(pipeline.vae)
+            pipeline.device.release(pipeline.vae)
     return GenerationResult(images, latents, settings, seconds, ladder.taken, decoded_in)
 
 
@@ -95,10 +95,10 @@ def _sample(
     on_step: StepCallback,
 ) -> torch.Tensor:
     for encoder in (pipeline.text_encoder, pipeline.image_encoder):
-        pipeline.off_device(encoder)
+        pipeline.device.unload(encoder)
     unet, rows = pipeline.denoiser.unet, settings.num_images * (2 if settings.guidance_scale > 1 else 1)
-    needed = sampling_bytes(unet, rows, settings.height, settings.width, pipeline.fused_attention)
-    pipeline.on_device(*pipeline.denoiser.units, needed=needed + merged_bytes(unet, "unet", pipeline.loras))
+    needed = sampling_bytes(unet, rows, settings.height, settings.width, pipeline.device.fused_attention)
+    pipeline.device.load(*pipeline.denoiser.units, needed=needed + merged_bytes(unet, "unet", pipeline.loras))
     scheduler = build_scheduler(settings.scheduler, pipeline.scheduler_config)
     scheduler.set_timesteps(
         settings.num_inference_steps, device="cpu"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 from .schedulers import SCHEDULERS
 
@@ -16,10 +17,27 @@ SPEEDS = ("exact", "balanced", "turbo")
 COMBINATIONS = ("joined", "averaged")
 REFERENCE_FITS = ("crop", "pad", "stretch", "crops")
 
+# Widget -> the setting that it is, where that has another name: settings are named as in diffusers.
+SETTING_OF = {
+    "steps": "num_inference_steps",
+    "cfg": "guidance_scale",
+    "batch_size": "num_images",
+    "control_strength": "controlnet_conditioning_scale",
+    "control_start": "control_guidance_start",
+    "control_end": "control_guidance_end",
+    "style_strength": "ip_adapter_scale",
+    "style_start": "ip_adapter_start",
+    "style_end": "ip_adapter_end",
+}
+
 # Setting -> the widget's name and its range. ComfyUI checks what is typed into a widget, but not what is linked to it,
 # and takes NaN for a number that lies in any range.
-WHOLE = {"seed": ("seed", 0, MAX_SEED), "num_inference_steps": ("steps", 1, 150), "num_images": ("batch_size", 1, 16)}
-FRACTIONS = {
+INTEGER_RANGES = {
+    "seed": ("seed", 0, MAX_SEED),
+    "num_inference_steps": ("steps", 1, 150),
+    "num_images": ("batch_size", 1, 16),
+}
+FLOAT_RANGES = {
     "guidance_scale": ("cfg", 1, 30),
     "controlnet_conditioning_scale": ("control_strength", 0, 2),
     "ip_adapter_scale": ("style_strength", 0, 2),
@@ -57,8 +75,8 @@ class GenerationSettings:
         check_prompt(self.prompt, "prompt")
         check_prompt(self.negative_prompt, "negative_prompt")
         check_size(self.width, self.height)
-        for setting, (name, low, high) in (WHOLE | FRACTIONS).items():
-            _check_number(name, getattr(self, setting), low, high, setting in WHOLE)
+        for setting, (name, low, high) in (INTEGER_RANGES | FLOAT_RANGES).items():
+            _check_number(name, getattr(self, setting), low, high, setting in INTEGER_RANGES)
         _check_range("control", self.control_guidance_start, self.control_guidance_end)
         _check_range("style", self.ip_adapter_start, self.ip_adapter_end)
         choices_of = {"scheduler": SCHEDULERS, "style_mode": STYLE_MODES, "speed": SPEEDS}
@@ -73,6 +91,11 @@ class GenerationSettings:
                 f"steps is {self.num_inference_steps}, and the scheduler lcm takes at most {MAX_LCM_STEPS}: LCM models "
                 "are made for 4 to 8."
             )
+
+    @classmethod
+    def from_widgets(cls, **widgets: Any) -> "GenerationSettings":
+        """Return the settings that ControlNetIPAdapterSampler's widgets say, by the widgets' names."""
+        return cls(**{SETTING_OF.get(name, name): value for name, value in widgets.items()})
 
 
 def check_prompt(text: str, name: str) -> None:

@@ -77,12 +77,10 @@ class CannyFromSketch(io.ComfyNode):
         choose("fit", fit, FITS)
         pictures = convert.image_to_arrays(image, "image", mask)
         transparent = convert.has_transparency(image, mask)
-        found = [
-            edges_from_sketch(p, mode, (low_threshold, high_threshold), (width, height), fit, transparent)
-            for p in pictures
-        ]
-        edges = torch.cat([convert.array_to_image(one.lines) for one in found])
-        shown = torch.cat([convert.array_to_image(one.shown) for one in found])
-        report = "\n".join(one.report for one in found)
+        thresholds, size = (low_threshold, high_threshold), (width, height)
+        drawn = [edges_from_sketch(picture, mode, thresholds, size, fit, transparent) for picture in pictures]
+        edges = torch.cat([convert.array_to_image(one.lines) for one in drawn])
+        shown = torch.cat([convert.array_to_image(one.shown) for one in drawn])
+        report = "\n".join(one.report for one in drawn)
         preview = ui.PreviewImage(shown, cls=cls).as_dict() | {"text": (report,)}
         return io.NodeOutput(edges, report, ui=preview)

@@ -78,8 +78,8 @@ def _stamps(widgets: Widgets, memory: _Memory) -> str:
     if widgets.update == "open":
         return ""
     texts = sorted(memory.linked) if widgets.sources is None else [widgets.sources]
-    found = [source for text in texts for source in resolve_sources(text) if isinstance(source, Path)]
-    return repr([(file.path, file.stamp) for file in find_pictures(found)])
+    local = [source for text in texts for source in resolve_sources(text) if isinstance(source, Path)]
+    return repr([(file.path, file.stamp) for file in find_pictures(local)])
 
 
 def _states(name: str | None) -> str:

@@ -1,26 +1,23 @@
 """StyleKnowledgeBase: opens a knowledge base and brings it up to date with its sources."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import partial
 from typing import TYPE_CHECKING
 
 import comfy.utils
-import numpy as np
 import torch
 from comfy_api.latest import io
-from PIL import Image
 
-from ..retrieval.disk.durable import Writes
 from ..retrieval.disk.faults import plainly
 from ..retrieval.encoders.encoder import StyleEncoder
 from ..retrieval.encoders.sentences import SentenceEncoder
-from ..retrieval.ingest import UPDATES, ingest
-from ..retrieval.store.own_pictures import keep_picture
+from ..retrieval.ingest import UPDATES, refresh
+from ..retrieval.store.own_pictures import OwnPicture
 from ..retrieval.store.store import StyleStore
-from ..retrieval.syncing.other_encoders import encode_captions, keep_encodings
-from ..retrieval.syncing.sync import Dropping
+from ..retrieval.syncing.other_encoders import OtherEncoder
+from ..retrieval.syncing.sync import Progress
 from . import convert, freshness
 from .host import hub, memory, paths
 from .host.requirements import RETRIEVAL, choose, find_mistakes, require
@@ -158,40 +155,39 @@ class StyleKnowledgeBase(io.ComfyNode):
     ) -> io.NodeOutput:
         require(RETRIEVAL)
         choose("update", update, UPDATES)
-        pictures = [] if images is None else convert.image_to_pil(images, "images")
-        described = _describe(len(pictures), captions, tags)
-        found = [] if update == "open" else resolve_sources(sources)
-        clip = _open_encoder(encoder)
-        sentences = None if caption_encoder == _NONE else _open_caption_encoder(caption_encoder)
+        own = _own_pictures(images, captions, tags)
+        read = [] if update == "open" else resolve_sources(sources)
+        clip, sentences = _open_encoder(encoder), _open_caption_encoder(caption_encoder)
         store = StyleStore(paths.knowledge_base_folder(name), own_process=True)
-        with Writes() as writes:
-            for picture, (caption, its_tags) in zip(pictures, described, strict=True):
-                keep_picture(store, picture, caption, its_tags, writes)
-        mode = "open" if not found and not pictures and update == "sync" else update
-        bar = comfy.utils.ProgressBar(1)
-        dropping = Dropping(others=False)  # what another node, the tab or the command line brought stays
-        report = ingest(
-            store, clip, found, mode, lambda done, total: bar.update_absolute(done, total), dropping=dropping
-        )
-        if pipeline is not None:
-            _keep_encodings(store, pipeline)
-        if sentences is not None:
-            bar = comfy.utils.ProgressBar(1)
-            encode_captions(store, sentences, lambda done, total: bar.update_absolute(done, total))
+        report = refresh(store, clip, read, update, own, _image_encoder(pipeline), sentences, _new_bar)
         freshness.settle(sources)
-        return io.NodeOutput(
-            KnowledgeBase(store, clip, sentences), json.dumps(asdict(report), ensure_ascii=False, indent=1)
-        )
+        opened = KnowledgeBase(store, clip, sentences)
+        return io.NodeOutput(opened, json.dumps(asdict(report), ensure_ascii=False, indent=1))
 
 
-def _keep_encodings(store: StyleStore, pipeline: "StylePipeline") -> None:
-    from ..generation.conditioning.references import encode_pictures
+def _own_pictures(images: torch.Tensor | None, captions: str, tags: str) -> list[OwnPicture]:
+    """Return `images` with their words; fewer captions than images leave the rest without one."""
+    pictures = [] if images is None else convert.image_to_pil(images, "images")
+    lines = [line.strip() for line in captions.splitlines()] if captions.strip() else []
+    if len(lines) > len(pictures):
+        raise ValueError(f"captions has {len(lines)} lines for {len(pictures)} images: write at most a line an image.")
+    shared = tuple(tag.strip() for tag in tags.split(",") if tag.strip())
+    lines += [""] * (len(pictures) - len(lines))
+    return [OwnPicture(picture, caption, shared) for picture, caption in zip(pictures, lines, strict=True)]
 
-    def encode(pictures: Sequence[Image.Image]) -> np.ndarray:
-        return encode_pictures(pipeline, pictures).float().cpu().numpy()
 
+def _image_encoder(pipeline: "StylePipeline | None") -> OtherEncoder | None:
+    """Return what a pipeline's IP-Adapter sees of pictures."""
+    if pipeline is None:
+        return None
+    from ..generation.conditioning.references import encode_to_array
+
+    return OtherEncoder(pipeline.encoding_id, partial(encode_to_array, pipeline))
+
+
+def _new_bar() -> Progress:
     bar = comfy.utils.ProgressBar(1)
-    keep_encodings(store, pipeline.encoding_id, encode, lambda done, total: bar.update_absolute(done, total))
+    return lambda done, total: bar.update_absolute(done, total)
 
 
 def _widgets(inputs: Mapping[str, object]) -> freshness.Widgets:
@@ -202,18 +198,11 @@ def _widgets(inputs: Mapping[str, object]) -> freshness.Widgets:
 
 def _open_encoder(name: str) -> StyleEncoder:
     path = paths.find_model("encoder", name) or hub.download(hub.HUB["encoder"][name])
-    return StyleEncoder(name, path, paths.tokenizer(), memory.on_device)
+    return StyleEncoder(name, path, paths.tokenizer(), memory.DEVICE.load)
 
 
-def _open_caption_encoder(name: str) -> SentenceEncoder:
+def _open_caption_encoder(name: str) -> SentenceEncoder | None:
+    if name == _NONE:
+        return None
     path = paths.find_model("caption_encoder", name) or hub.download(hub.HUB["caption_encoder"][name])
-    return SentenceEncoder(name, path, memory.on_device)
-
-
-def _describe(count: int, captions: str, tags: str) -> list[tuple[str, list[str]]]:
-    """Return (caption, tags) an image; fewer captions than images leave the rest without one."""
-    lines = [line.strip() for line in captions.splitlines()] if captions.strip() else []
-    if len(lines) > max(count, 0):
-        raise ValueError(f"captions has {len(lines)} lines for {count} images: write at most a line an image.")
-    shared = [tag.strip() for tag in tags.split(",") if tag.strip()]
-    return [(lines[n] if n < len(lines) else "", shared) for n in range(count)]
+    return SentenceEncoder(name, path, memory.DEVICE.load)

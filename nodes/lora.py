@@ -7,7 +7,6 @@ from comfy_api.latest import io
 
 from ..generation.loading.files import expect_lora
 from ..generation.turbo import is_distilled
-from ..model_files.identify import identify
 from .host import paths
 from .host.model_folders import identified_in_time, version
 from .host.requirements import GENERATION, find_mistakes, require
@@ -73,18 +72,6 @@ def distilled_loras() -> list[Path]:
     """Return the files that `turbo` knows by name: those of models/loras as the COMBO lists them, then the bundled."""
     own = [_find(name) for name in paths.model_options("lora") if is_distilled(Path(name).name)]
     return [*own, *([paths.BUNDLED_TURBO] if paths.BUNDLED_TURBO.is_file() else [])]
-
-
-def with_distilled_lora(pipeline):
-    """Return a pipeline with the first distilled LoRA whose header fits the base model, unless it has one."""
-    if any(is_distilled(lora.name) for lora in pipeline.loras):
-        return pipeline
-    from ..generation.loading.pipeline import add_lora
-
-    width = pipeline.text_encoder.config.hidden_size
-    fitting = (file for file in distilled_loras() if identify(file).cross_attention_dim == width)
-    file = next(fitting, None)
-    return pipeline if file is None else add_lora(pipeline, file, 1.0)
 
 
 def _find(name: str) -> Path:

@@ -34,9 +34,9 @@ def register(own: Sequence[type[io.ComfyNode]]) -> None:
 @web.middleware
 async def _before_prompt(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.method == "POST" and request.path in ("/prompt", "/api/prompt"):
-        found = await asyncio.to_thread(_find, await request.read())
-        if found:
-            return web.json_response(_answer(found), status=400)
+        refused = await asyncio.to_thread(_find, await request.read())
+        if refused:
+            return web.json_response(_answer(refused), status=400)
     return await handler(request)
 
 
@@ -50,13 +50,13 @@ def _find(body: bytes) -> dict[str, Json]:
         leading = _leading_to_outputs(prompt, targets)
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return {}
-    found = {}
+    refused = {}
     for id, outputs in leading.items():
         node = _checked.get(prompt[id]["class_type"])
         if node and (mistakes := _mistakes(node, prompt[id].get("inputs", {}))):
             errors = [_error(name, sentence) for name, sentence in mistakes.items()]
-            found[id] = {"errors": errors, "dependent_outputs": outputs, "class_type": prompt[id]["class_type"]}
-    return found
+            refused[id] = {"errors": errors, "dependent_outputs": outputs, "class_type": prompt[id]["class_type"]}
+    return refused
 
 
 def _mistakes(node: Any, inputs: Json) -> dict[str, str]:
@@ -92,10 +92,10 @@ def _error(name: str, sentence: str) -> Json:
     }
 
 
-def _answer(found: dict[str, Json]) -> Json:
+def _answer(refused: dict[str, Json]) -> Json:
     """Return what ComfyUI answers when no output can be made."""
-    for id, node in found.items():
+    for id, node in refused.items():
         for error in node["errors"]:
             _log.warning("Style RAG: %s (node %s): %s", node["class_type"], id, error["details"])
     error = {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation"}
-    return {"error": error | {"details": "", "extra_info": {}}, "node_errors": found}
+    return {"error": error | {"details": "", "extra_info": {}}, "node_errors": refused}

@@ -4,7 +4,6 @@ import time
 from functools import cache, partial
 from pathlib import Path
 
-import comfy.model_management as mm
 from comfy_api.latest import io
 
 from ..generation.loading.files import PipelineFiles, check_files
@@ -62,18 +61,18 @@ class LoadStylePipeline(io.ComfyNode):
     ) -> dict[str, str]:
         """Return input -> sentence of each widget that is wrong, from the files' headers alone. None: linked."""
         chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
-        found = find_mistakes(
+        sentences = find_mistakes(
             {part: (name, partial(paths.find_model, part)) for part, name in chosen.items()}
             | {"precision": (precision, lambda value: choose("precision", value, PRECISIONS))}
         )
-        here = {part: paths.find_model(part, name) for part, name in chosen.items() if name and part not in found}
+        here = {part: paths.find_model(part, name) for part, name in chosen.items() if name and part not in sentences}
         files = {part: path for part, path in here.items() if path is not None}
         try:
             if len(files) == len(_PARTS):  # what does not answer is asked again when the node runs
                 _check_in_time(tuple(files[part] for part in _PARTS))
         except (ValueError, OSError) as error:
-            found[_part_of(str(error), files)] = str(error)
-        return found
+            sentences[_part_of(str(error), files)] = str(error)
+        return sentences
 
     @classmethod
     def validate_inputs(
@@ -85,34 +84,19 @@ class LoadStylePipeline(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, **names: str | None) -> str:
         """A file that was replaced under its old name is loaded again."""
-        found = [paths.find_model(part, name) for part in _PARTS if (name := names.get(part))]
-        return str([path and model_folders.version(path) for path in found])
+        files = [paths.find_model(part, name) for part in _PARTS if (name := names.get(part))]
+        return str([path and model_folders.version(path) for path in files])
 
     @classmethod
     def execute(cls, base_model: str, controlnet: str, ip_adapter: str, precision: str) -> io.NodeOutput:
         require(GENERATION)
         choose("precision", precision, PRECISIONS)
-        chosen = {"base_model": base_model, "controlnet": controlnet, "ip_adapter": ip_adapter}
-        files = _check_in_time(tuple(_fetch(part, name) for part, name in chosen.items()), insist=True)
-        if files is None:
-            raise TimeoutError(
-                f"{base_model}, {controlnet}, {ip_adapter} or what lies in models/clip_vision does not answer for "
-                f"{_PATIENCE:.0f} seconds: check that its drive is connected, then try again."
-            )
         from ..generation.loading.pipeline import load_pipeline
 
-        check = mm.throw_exception_if_processing_interrupted
-        dtype = memory.choose_dtype(precision)
-        kept = memory.kept_dtypes(precision)
-        pipeline = load_pipeline(files, paths.tokenizer(), dtype, check, _in_use(), *kept)
-        pipeline.vae.to(dtype=memory.flagged_dtype("vae", dtype))
-        pipeline.text_encoder.to(memory.flagged_dtype("text_enc", dtype))
-        pipeline.on_device = memory.on_device
-        pipeline.off_device, pipeline.release = memory.off_device, memory.release
-        pipeline.is_out_of_memory, pipeline.make_room = memory.is_out_of_memory, memory.make_room
-        pipeline.fused_attention = memory.fused_attention()
-        pipeline.find_embedding = paths.find_embedding
-        return io.NodeOutput(pipeline)
+        files = _fetch_files(base_model, controlnet, ip_adapter)
+        formats = memory.choose_precision(precision)
+        tokenizer, embedding = paths.tokenizer(), paths.find_embedding
+        return io.NodeOutput(load_pipeline(files, tokenizer, formats, memory.DEVICE, _in_use(), embedding))
 
 
 @cache
@@ -130,6 +114,17 @@ def _fetch(part: str, name: str) -> Path:
     if part == "ip_adapter":
         hub.download(hub.IMAGE_ENCODER)
     return hub.download(hub.HUB[part][name])
+
+
+def _fetch_files(*names: str) -> PipelineFiles:
+    """Return the chosen files, downloaded where only the Hub has them. names: in the order of `_PARTS`."""
+    files = _check_in_time(tuple(_fetch(part, name) for part, name in zip(_PARTS, names, strict=True)), insist=True)
+    if files is None:
+        raise TimeoutError(
+            f"{', '.join(names)} or what lies in models/clip_vision does not answer for {_PATIENCE:.0f} seconds: check "
+            "that its drive is connected, then try again."
+        )
+    return files
 
 
 def _part_of(sentence: str, files: dict[str, Path]) -> str:

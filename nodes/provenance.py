@@ -168,7 +168,7 @@ def _searches(prompt: Json, id: str, painting: _Painting) -> list[str]:
     """
     inputs = prompt.get(id, {}).get("inputs", {})
     ways = [inputs.get("references" if painting.from_matches else "reference_image")]
-    seen, found = set(), []
+    seen, searches = set(), []
     while ways:
         link = ways.pop()
         if not _is_link(link, prompt) or link[0] in seen:
@@ -176,20 +176,20 @@ def _searches(prompt: Json, id: str, painting: _Painting) -> list[str]:
         seen.add(link[0])
         node = prompt[link[0]]
         if node["class_type"] == "RetrieveStyle" and (painting.from_matches or link[1] == _BEST_MATCH):
-            found.append(link[0])
+            searches.append(link[0])
         elif painting.from_matches:
             ways += node["inputs"].values()
-    return [search for search in found if painting.from_matches or _first_pin(prompt[search]) != painting.pins]
+    return [search for search in searches if painting.from_matches or _first_pin(prompt[search]) != painting.pins]
 
 
 def _set_widget(workflow: Json, id: str, node: type[io.ComfyNode], name: str, value: object) -> None:
     """Set a widget of a node in a workflow in the editor's form, which lists their values without their names."""
-    holder, found = _find(workflow, id)
-    values = found.get("widgets_values")
+    holder, target = _find(workflow, id)
+    values = target.get("widgets_values")
     at = _widgets(node).index(name)
     if isinstance(values, list) and at < len(values):
         values[at] = value
-        _cut(holder, found, name)
+        _cut(holder, target, name)
 
 
 def _widgets(node: type[io.ComfyNode]) -> list[str]:
@@ -206,12 +206,12 @@ def _find(workflow: Json, id: str) -> tuple[Json, Json]:
     joined by colons. Both are empty when it is not there."""
     definitions = workflow.get("definitions", {}).get("subgraphs", [])
     holder: Json = workflow
-    found: Json = {}
+    current: Json = {}
     for part in id.split(":"):
-        if found:
-            holder = next((graph for graph in definitions if graph.get("id") == found.get("type")), {})
-        found = next((node for node in holder.get("nodes", []) if str(node.get("id")) == part), {})
-    return (holder, found) if found else ({}, {})
+        if current:
+            holder = next((graph for graph in definitions if graph.get("id") == current.get("type")), {})
+        current = next((node for node in holder.get("nodes", []) if str(node.get("id")) == part), {})
+    return (holder, current) if current else ({}, {})
 
 
 def _cut(holder: Json, node: Json, name: str) -> None:

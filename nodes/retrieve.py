@@ -2,7 +2,7 @@
 
 import json
 from contextlib import nullcontext
-from pathlib import Path
+from typing import Any
 
 import torch
 from comfy_api.latest import io, ui
@@ -10,8 +10,8 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from PIL import Image
 
 from ..generation.settings import check_prompt
-from ..retrieval.pictures.reader import content_id, open_picture
-from ..retrieval.records import StyleMatch
+from ..retrieval.pictures.matched import open_matches
+from ..retrieval.ranking.pins import split_lines
 from ..retrieval.search import STRATEGIES, StyleQuery, search
 from ..retrieval.view.filters import parse_filter
 from . import contact_sheet, convert
@@ -133,45 +133,18 @@ class RetrieveStyle(io.ComfyNode):
     ) -> io.NodeOutput:
         require(RETRIEVAL)
         check_prompt(prompt, "prompt")
-        parse_filter(filter)
         image = None if query_image is None else convert.image_to_pil(query_image, "query_image")[0]
-        pins = tuple(line.strip() for line in pinned.splitlines() if line.strip())
-        query = StyleQuery(prompt, strategy, top_k, min_score, diversity, filter, image, avoid, pins)
-        kb = knowledge_base
+        query = StyleQuery(prompt, strategy, top_k, min_score, diversity, filter, image, avoid, split_lines(pinned))
         with threads.alone() if image is None else nullcontext():  # a few words to encode
-            matches = search(kb.store, kb.encoder, query, kb.caption_encoder)
-        pictures = [_open(match) for match in matches]
+            matches = search(knowledge_base.store, knowledge_base.encoder, query, knowledge_base.caption_encoder)
+        pictures = open_matches(matches)
         explanation = json.dumps(matches.explain(), ensure_ascii=False, indent=1)
-        sheet = convert.pil_to_image(contact_sheet.draw(matches, pictures))
-        shown = ui.PreviewImage(sheet, cls=cls).as_dict() | {"text": (explanation,)}
         images = [convert.pil_to_image(picture) for picture in pictures] or [ExecutionBlocker(None)]
-        return io.NodeOutput(
-            StyleReferences(knowledge_base.store, tuple(matches), tuple(pictures)),
-            images[0],
-            images,
-            explanation,
-            ui=shown,
-        )
+        references = StyleReferences(knowledge_base.store, tuple(matches), tuple(pictures))
+        shown = _shown(cls, contact_sheet.draw(matches, pictures), explanation)
+        return io.NodeOutput(references, images[0], images, explanation, ui=shown)
 
 
-def _open(match: StyleMatch) -> Image.Image:
-    """Return the picture that was matched: the first of its files that still shows it."""
-    reasons = []
-    for file, stamp in match.record.files.items():
-        try:
-            picture = open_picture(Path(file))
-        except ValueError as error:
-            reasons.append(f"{error} ({file})")
-            continue
-        if _stamp(Path(file)) == stamp[:2] or content_id(picture) == match.record.id:
-            return picture
-        reasons.append(f"its file shows another picture now ({file})")
-    raise ValueError(
-        f"style '{match.record.name}' can't be used, {reasons[0]}: bring the picture back, or run StyleKnowledgeBase "
-        "with update set to sync."
-    )
-
-
-def _stamp(file: Path) -> list[int]:
-    found = file.stat()
-    return [found.st_size, found.st_mtime_ns]
+def _shown(node: type[io.ComfyNode], sheet: Image.Image, text: str) -> dict[str, Any]:
+    """Return what the page shows on the node."""
+    return ui.PreviewImage(convert.pil_to_image(sheet), cls=node).as_dict() | {"text": (text,)}

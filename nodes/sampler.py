@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 
 import comfy.latent_formats
 import comfy.model_management as mm
@@ -13,17 +11,15 @@ import latent_preview
 import torch
 from comfy_api.latest import io
 
-from ..generation.layers.int8 import kept_in
 from ..generation.schedulers import SCHEDULERS
 from ..generation.settings import MAX_CLIP_SKIP, MAX_SEED, SPEEDS, STYLE_MODES, GenerationSettings, check_prompt
 from ..retrieval.pictures.reader import content_id
-from . import convert, provenance
+from . import provenance
 from .host import threads
 from .host.requirements import GENERATION, find_mistakes, require
-from .lora import with_distilled_lora
-from .sampler_inputs import read_inputs
+from .sampler_inputs import read_request
 from .sockets import StylePipelineSocket, StyleReferencesSocket
-from .style_inputs import describe_references, known_encodings, style_inputs
+from .style_inputs import style_inputs
 
 _CLIP_SKIP = "Which layer of the text encoder is read, from its last, 1. Models made for 2 say so."
 
@@ -165,47 +161,24 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
         return next(iter(cls.mistakes(prompt, negative_prompt).values()), True)
 
     @classmethod
-    def check_lazy_status(cls, pipeline: object = None, **widgets) -> list[str]:
+    def check_lazy_status(cls, pipeline: object = None, **inputs) -> list[str]:
         """Check every other input first: the weights are only loaded once nothing else can be wrong."""
         if pipeline is not None:
             return []
-        read_inputs(**widgets)
+        read_request(**inputs)
         return ["pipeline"]
 
     @classmethod
-    def execute(cls, pipeline, **widgets) -> io.NodeOutput:
+    def execute(cls, pipeline, **inputs) -> io.NodeOutput:
         require(GENERATION)
-        from ..generation.sampler import generate
+        from ..generation.painting import paint
 
-        settings, edges, references, pictures, style = read_inputs(**widgets)
-        if settings.speed == "turbo":
-            pipeline = with_distilled_lora(pipeline)
-        styles = style.of(pictures, known_encodings(references, pipeline.encoding_id))
-        watch = _MemoryWatch()
+        request, watch = read_request(**inputs), _MemoryWatch()
         with threads.suited_to(pipeline.denoiser):
-            result = generate(pipeline, settings, edges, styles, _step_callback(settings, watch), style.negative)
-        info = _describe(pipeline, result.settings, edges)
-        info |= {"references": describe_references(references, pictures, style.weights)} | style.describe()
-        info |= {"memory_steps": result.memory_steps, "decoded_in": result.decoded_in}
-        provenance.write(cls, references, pictures, info)
-        info = info | {"seconds": result.seconds, "peak_memory_bytes": watch.peak, "device": watch.device.type}
-        return io.NodeOutput(result.images, json.dumps(info, ensure_ascii=False, indent=1))
-
-
-def _describe(pipeline, settings: GenerationSettings, edges: torch.Tensor | None) -> dict[str, object]:
-    """Return all that decides a picture but its references. edges: the hash of their pixels."""
-    drawn = None if edges is None else content_id(convert.image_to_pil(edges.permute(0, 2, 3, 1), "edges")[0])
-    return {
-        "settings": asdict(settings),
-        "seeds": [(settings.seed + n) % (MAX_SEED + 1) for n in range(settings.num_images)],
-        "edges": drawn,
-        "models": pipeline.identities,
-        "loras": [{key: vars(lora)[key] for key in ("name", "fingerprint", "strength")} for lora in pipeline.loras],
-        "scheduler_config": dict(pipeline.scheduler_config),
-        "dtype": str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch."),
-        "weights": str(kept_in(pipeline.denoiser)).removeprefix("torch."),
-        "versions": {package: version(package) for package in ("torch", "diffusers", "transformers")},
-    }
+            painting = paint(pipeline, request, content_id, _step_callback(request.settings, watch))
+        provenance.write(cls, inputs.get("references"), request.pictures, painting.info)
+        info = painting.info | {"seconds": painting.seconds} | watch.describe()
+        return io.NodeOutput(painting.images, json.dumps(info, ensure_ascii=False, indent=1))
 
 
 class _MemoryWatch:
@@ -222,9 +195,11 @@ class _MemoryWatch:
 
         self._process_peak = max(self._process_peak, psutil.Process().memory_info().rss)
 
-    @property
-    def peak(self) -> int:
-        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else self._process_peak
+    def describe(self) -> dict[str, object]:
+        """Return what `info` says of where it ran."""
+        on_cuda = self.device.type == "cuda"
+        peak = torch.cuda.max_memory_allocated(self.device) if on_cuda else self._process_peak
+        return {"peak_memory_bytes": peak, "device": self.device.type}
 
 
 def _step_callback(settings: GenerationSettings, watch: _MemoryWatch) -> Callable[[int, int, torch.Tensor], None]:

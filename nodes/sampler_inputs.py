@@ -1,83 +1,55 @@
-"""The sampler's widgets and links to settings, edges and references, all checked before the pipeline is loaded."""
+"""The sampler's widgets and links to the request that the library paints from."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 
-from ..generation.conditioning.prompts import read_segments
 from ..generation.edges.canny import fit_to
+from ..generation.request import SamplingRequest, StylePicture, check_embeddings
 from ..generation.settings import GenerationSettings, check_size
-from ..generation.turbo import turbo_settings
+from ..retrieval.records import StyleMatch
 from . import convert
 from .host import paths
 from .host.requirements import OPENCV, require
 from .lora import distilled_loras
 from .sockets import StyleReferences
-from .style_inputs import StyleControl, read_pictures, read_style
+
+Picture = TypeVar("Picture")
 
 
-def read_inputs(
-    prompt: str,
-    negative_prompt: str,
-    seed: int,
-    steps: int,
-    cfg: float,
-    scheduler: str,
+def read_request(
+    *,
     width: int,
     height: int,
-    batch_size: int,
-    control_strength: float,
-    control_start: float,
-    control_end: float,
-    style_strength: float,
-    style_start: float,
-    style_end: float,
-    style_mode: str,
-    speed: str,
     edges: torch.Tensor | None = None,
     references: StyleReferences | None = None,
     reference_image: torch.Tensor | None = None,
-    combine: str = "joined",
     reference_weights: str = "",
     negative_reference: torch.Tensor | None = None,
     style_mask: torch.Tensor | None = None,
-    reference_fit: str = "crop",
-    clip_skip: int = 1,
-) -> tuple[GenerationSettings, torch.Tensor | None, StyleReferences | None, tuple[Image.Image, ...], StyleControl]:
-    """Translate the widgets into settings, edges, references, their pictures, what is said of them; check them all."""
-    for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
-        for segment in read_segments(text, name):
-            if segment.is_embedding:
-                paths.find_embedding(segment.text)
+    **widgets: Any,
+) -> SamplingRequest:
+    """Convert what ComfyUI hands to the sampler. widgets: those that are settings as they are. Raises ValueError."""
+    prompts = {name: widgets[name] for name in ("prompt", "negative_prompt")}
+    check_embeddings(prompts, paths.find_embedding)
     control, width, height = _read_edges(edges, width, height)
-    settings = GenerationSettings(
-        prompt=prompt,
-        negative_prompt=negative_prompt,
-        seed=seed,
-        num_inference_steps=steps,
-        guidance_scale=cfg,
-        scheduler=scheduler,
-        width=width,
-        height=height,
-        num_images=batch_size,
-        controlnet_conditioning_scale=control_strength,
-        control_guidance_start=control_start,
-        control_guidance_end=control_end,
-        ip_adapter_scale=style_strength,
-        ip_adapter_start=style_start,
-        ip_adapter_end=style_end,
-        style_mode=style_mode,
-        speed=speed,
-        combine=combine,
-        reference_fit=reference_fit,
-        clip_skip=clip_skip,
-    )
-    if speed == "turbo":
-        turbo_settings(settings, [file.name for file in distilled_loras()])
-    pictures = read_pictures(references, reference_image)
+    settings = GenerationSettings.from_widgets(width=width, height=height, **widgets)
+    pictures = _read_pictures(references, reference_image)
     masks = None if style_mask is None else convert.fit_masks(style_mask, "style_mask", height, width)
-    style = read_style(references, len(pictures), reference_weights, negative_reference, masks)
-    return settings, control, references, pictures, style
+    negative = None if negative_reference is None else convert.image_to_pil(negative_reference, "negative_reference")
+    return SamplingRequest(
+        settings,
+        control,
+        pictures,
+        reference_weights,
+        masks,
+        None if negative is None else _only(negative, "negative_reference", "avoided"),
+        tuple(distilled_loras()) if settings.speed == "turbo" else (),
+    )
 
 
 def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[torch.Tensor | None, int, int]:
@@ -86,14 +58,36 @@ def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[to
         if not width or not height:
             raise ValueError(f"without edges the picture has no size (width {width}, height {height}): set both.")
         return None, width, height
-    pictures = convert.image_to_arrays(edges, "edges")
-    if len(pictures) != 1:
-        raise ValueError(f"edges holds {len(pictures)} pictures, and one is drawn at a time: link one.")
-    rows, columns = pictures[0].shape[:2]
+    picture = _only(convert.image_to_arrays(edges, "edges"), "edges", "drawn")
+    rows, columns = picture.shape[:2]
     width, height = width or columns, height or rows
     check_size(width, height)
     if (columns, rows) != (width, height):
         require(OPENCV)
-        pictures[0] = fit_to(pictures[0], width, height, "stretch")
-    array = np.ascontiguousarray(pictures[0].transpose(2, 0, 1))[None]
+        picture = fit_to(picture, width, height, "stretch")
+    array = np.ascontiguousarray(picture.transpose(2, 0, 1))[None]
     return torch.from_numpy(array).float() / 255, width, height
+
+
+def _read_pictures(references: StyleReferences | None, image: torch.Tensor | None) -> tuple[StylePicture, ...]:
+    """Return the references, or the pictures of `reference_image` where `references` is not linked."""
+    if references is None:
+        return tuple(map(StylePicture, [] if image is None else convert.image_to_pil(image, "reference_image")))
+    read = references.store.encodings.read
+    return tuple(
+        StylePicture(picture, match.score, _about(match), partial(read, id=match.record.id))
+        for picture, match in zip(references.pictures, references.matches, strict=True)
+    )
+
+
+def _about(match: StyleMatch) -> dict[str, object]:
+    """Return what `info` says of a reference that was retrieved."""
+    record = match.record
+    return {"id": record.id, "name": record.name, "file": Path(record.file).name, "score": round(match.score, 4)}
+
+
+def _only(pictures: Sequence[Picture], name: str, used: str) -> Picture:
+    """Return the one picture of an input. used: what is done with one at a time, for the sentence."""
+    if len(pictures) != 1:
+        raise ValueError(f"{name} holds {len(pictures)} pictures, and one is {used} at a time: link one.")
+    return pictures[0]

@@ -1,16 +1,14 @@
 """ScoreStyledImage: how well a picture follows its sketch, its style and its prompt."""
 
 import json
-from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ..generation.edges.score import score_edges
+from ..generation.edges.score import mean_edge_score
 from ..generation.settings import check_prompt
-from ..retrieval.ranking.calibration import score
+from ..retrieval.likeness import score_likeness
 from . import convert
 from .host.requirements import OPENCV, RETRIEVAL, find_mistakes, require
 from .sockets import KnowledgeBase, StyleKB, StyleReferences, StyleReferencesSocket
@@ -70,55 +68,12 @@ class ScoreStyledImage(io.ComfyNode):
         require(RETRIEVAL)
         require(OPENCV)
         check_prompt(prompt, "prompt")
-        knowledge_base.store.require_encoder(knowledge_base.encoder.identity)
-        edge_report = _against_edges(image, edges)
-        embeds = knowledge_base.encoder.encode_images(convert.image_to_pil(image, "image"))
-        report = {
-            "edges": edge_report,
-            "style": _against_references(embeds, references, knowledge_base),
-            "prompt": _against_prompt(embeds, prompt, knowledge_base),
-        }
+        pictures, lines = convert.image_to_arrays(image, "image"), convert.image_to_arrays(edges, "edges")
+        report: dict[str, dict[str, Any]] = {"edges": mean_edge_score(pictures, [line[..., 0] for line in lines])}
+        store, encoder, given = knowledge_base.store, knowledge_base.encoder, convert.image_to_pil(image, "image")
+        report |= score_likeness(store, encoder, given, references.named(), prompt)
         text = json.dumps(_rounded(report), ensure_ascii=False, indent=1)
         return io.NodeOutput(*(part["score"] for part in report.values()), text, ui={"text": (_in_short(report),)})
-
-
-def _against_edges(image: torch.Tensor, edges: torch.Tensor) -> dict[str, Any]:
-    pictures, lines = convert.image_to_arrays(image, "image"), convert.image_to_arrays(edges, "edges")
-    if len(lines) not in (1, len(pictures)):
-        raise ValueError(f"edges holds {len(lines)} pictures and image {len(pictures)}: give one, or one an image.")
-    lines = lines if len(lines) == len(pictures) else lines * len(pictures)
-    scores = [score_edges(picture, line[..., 0]) for picture, line in zip(pictures, lines, strict=True)]
-    means = {name: fmean(getattr(one, name) for one in scores) for name in ("f1", "precision", "recall")}
-    return {"score": means["f1"], **means, "tolerance_pixels": scores[0].tolerance}
-
-
-def _against_references(
-    embeds: np.ndarray, references: StyleReferences, knowledge_base: KnowledgeBase
-) -> dict[str, Any]:
-    if not references.pictures:
-        return {"score": 0.0, "note": "there is no reference to compare with: none was retrieved."}
-    cosines = embeds @ knowledge_base.encoder.encode_images(references.pictures).T
-    background = _background(knowledge_base, "image")
-    names = [match.record.name for match in references.matches]
-    each = [fmean(score(float(cosine), background) for cosine in column) for column in cosines.T]
-    return {
-        "score": fmean(each),
-        "cosine": float(cosines.mean()),
-        "references": dict(zip(names, each, strict=True)),
-    }
-
-
-def _against_prompt(embeds: np.ndarray, prompt: str, knowledge_base: KnowledgeBase) -> dict[str, Any]:
-    if not prompt.strip():
-        return {"score": 0.0, "note": "there is no prompt to compare with."}
-    cosines = embeds @ knowledge_base.encoder.encode_texts([prompt])[0]
-    background = _background(knowledge_base, "text")
-    return {"score": fmean(score(float(cosine), background) for cosine in cosines), "cosine": float(cosines.mean())}
-
-
-def _background(knowledge_base: KnowledgeBase, kind: str) -> list[float] | None:
-    origin = knowledge_base.store.origin
-    return origin.background.get(kind) if origin else None
 
 
 def _rounded(report: Any) -> Any:

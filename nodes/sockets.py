@@ -41,3 +41,7 @@ class StyleReferences:
     store: StyleStore
     matches: tuple[StyleMatch, ...]
     pictures: tuple[Image.Image, ...]
+
+    def named(self) -> list[tuple[str, Image.Image]]:
+        """Return each picture with its name."""
+        return [(match.record.name, picture) for match, picture in zip(self.matches, self.pictures, strict=True)]

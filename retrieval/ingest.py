@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from .encoders.encoder import StyleEncoder
+from .encoders.sentences import SentenceEncoder
 from .pictures.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
 from .records import IngestReport
+from .store.own_pictures import OwnPicture, keep_pictures
 from .store.store import StyleStore
+from .syncing.other_encoders import OtherEncoder, encode_captions, keep_encodings
 from .syncing.sync import Dropping, Progress, Readings, read_here
 from .syncing.update import Source, Update
 
@@ -63,4 +66,30 @@ def ingest(
             Update(store, encoder, update, report, on_progress, dropping or Dropping()).run(sources, readings)
     report.total = len(store)
     report.seconds = round(time.perf_counter() - start, 3)
+    return report
+
+
+def refresh(
+    store: StyleStore,
+    encoder: StyleEncoder,
+    sources: Sequence[Source],
+    update: str,
+    pictures: Sequence[OwnPicture] = (),
+    image_encoder: OtherEncoder | None = None,
+    caption_encoder: SentenceEncoder | None = None,
+    new_progress: Callable[[], Progress] = lambda: lambda done, total: None,
+) -> IngestReport:
+    """Bring a knowledge base up to date with pictures, with sources and with further encoders, by one of its users.
+
+    `sync` drops what the sources had, and leaves what others brought; without sources and pictures it only opens.
+    pictures: what the knowledge base is to keep itself. image_encoder, caption_encoder: what else encodes its pictures
+    and captions. new_progress: makes what counts one of up to three tasks; see `ingest` for the first.
+    """
+    keep_pictures(store, pictures)
+    mode = "open" if not sources and not pictures and update == "sync" else update
+    report = ingest(store, encoder, sources, mode, new_progress(), dropping=Dropping(others=False))
+    if image_encoder is not None:
+        keep_encodings(store, image_encoder.id, image_encoder.encode, new_progress())
+    if caption_encoder is not None:
+        encode_captions(store, caption_encoder, new_progress())
     return report

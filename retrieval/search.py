@@ -43,6 +43,7 @@ class StyleQuery:
     pinned: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        parse_filter(self.filter)
         if self.strategy not in STRATEGIES:
             raise ValueError(f"strategy '{self.strategy}' does not exist: choose one of {', '.join(STRATEGIES)}.")
         if self.top_k < 1:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from style_pack.generation.loading.files import check_files
 from style_pack.generation.loading.pipeline import StylePipeline, load_pipeline
+from style_pack.generation.loading.precision import Precision
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -20,4 +21,4 @@ def load_bundled(models: Path = MODELS, dtype: torch.dtype = torch.float32) -> S
         adapter / "ip-adapter_tiny.safetensors",
         [adapter / "image_encoder"],
     )
-    return load_pipeline(files, models / "sd-tiny" / "tokenizer", dtype)
+    return load_pipeline(files, models / "sd-tiny" / "tokenizer", Precision(dtype))

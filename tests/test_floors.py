@@ -26,14 +26,15 @@ FLOORS = {
     "generation.settings": "generation.schedulers",
     "generation.edges": "generation.settings",
     "generation.layers": "",
-    "generation.memory_ladder": "",
-    "generation.loading": "model_files generation.layers generation.memory_ladder",
+    "generation.device": "",
+    "generation.memory_ladder": "generation.device",
+    "generation.loading": "model_files generation.layers generation.device",
     "generation.conditioning": "model_files generation.settings generation.layers generation.loading",
-    "generation": "generation.schedulers generation.settings generation.layers generation.memory_ladder "
-    "generation.loading generation.conditioning",
+    "generation": "generation.schedulers generation.settings generation.layers generation.device "
+    "generation.memory_ladder generation.loading generation.conditioning",
     "command_line": f"{SHARED} retrieval.view retrieval.syncing retrieval",
-    "nodes.host": f"{SHARED} retrieval.engines retrieval.database generation.layers generation.memory_ladder "
-    "generation",
+    "nodes.host": f"{SHARED} retrieval.engines retrieval.database generation.layers generation.device "
+    "generation.loading generation",
     "nodes.routes": f"{SHARED} retrieval.engines retrieval.view retrieval.database retrieval.syncing retrieval "
     "generation.settings nodes.host",
     "nodes": f"{SHARED} retrieval.view retrieval.ranking retrieval.syncing retrieval generation.schedulers "
@@ -81,6 +82,25 @@ def test_a_room_is_below_every_room_that_may_import_from_it() -> None:
 
 def test_no_file_imports_in_a_circle() -> None:
     assert len(list(TopologicalSorter({name: imported_by(name) for name in FILES}).static_order())) >= len(FILES)
+
+
+def body_length(function: ast.FunctionDef) -> int:
+    """The lines of a function without its name, its parameters and its docstring."""
+    first, *others = function.body
+    begins = others[0] if others and isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) else first
+    return (function.end_lineno or 0) - begins.lineno + 1
+
+
+def test_a_node_converts_makes_one_call_and_converts() -> None:
+    nodes = [path for path in (ROOT / "nodes").glob("*.py") if "io.ComfyNode):" in path.read_text(encoding="utf-8")]
+    bodies = {
+        path.stem: body_length(each)
+        for path in nodes
+        for each in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(each, ast.FunctionDef) and each.name == "execute"
+    }
+    assert len(bodies) == 7
+    assert {name: lines for name, lines in bodies.items() if lines > 12} == {}
 
 
 def test_the_installed_package_has_every_room_that_does_without_comfyui() -> None:

@@ -49,14 +49,14 @@ def read_segments(text: str, name: str) -> list[Segment]:
     """
     for written, stand_in in _ESCAPED.items():
         text = text.replace(written, stand_in)
-    found = []
+    segments = []
     for words, weight in _weights(text, 1.0, name):
         if not math.isfinite(weight):
             raise ValueError(f"{name} gives '{words}' the weight {weight}: use a number such as 1.2.")
         for written, stand_in in _ESCAPED.items():
             words = words.replace(stand_in, written[1])
-        found += _split_embeddings(words, weight, name)
-    return found
+        segments += _split_embeddings(words, weight, name)
+    return segments
 
 
 def cut_windows(segments: list[Segment], tokenizer: Any, load: Callable[[str], torch.Tensor]) -> list[list[Token]]:

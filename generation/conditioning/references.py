@@ -38,9 +38,14 @@ class Reference:
 
 def encode_pictures(pipeline: StylePipeline, pictures: Sequence[Image.Image]) -> torch.Tensor:
     """Encode n RGB pictures to what the IP-Adapter reads: (n, E), or (n, tokens, E) of hidden states."""
-    device = pipeline.on_device(pipeline.image_encoder)
+    device = pipeline.device.load(pipeline.image_encoder)
     pixels = pipeline.image_processor(list(map(large_enough, pictures)), return_tensors="pt").pixel_values
     return _encode_pixels(pipeline, pixels.to(device))
+
+
+def encode_to_array(pipeline: StylePipeline, pictures: Sequence[Image.Image]) -> np.ndarray:
+    """Encode n RGB pictures as `encode_pictures` does, to float32 (n, ...) that can be stored."""
+    return encode_pictures(pipeline, pictures).float().cpu().numpy()
 
 
 # Positive and negative, each (1, n, E), or (1, n, tokens, E) for an adapter that reads hidden states, on the CPU; and
@@ -106,7 +111,7 @@ def _encode_reference(pipeline: StylePipeline, reference: Reference, fit: str) -
 
 def _encode_black(pipeline: StylePipeline) -> torch.Tensor:
     side = pipeline.image_encoder.config.image_size
-    return _encode_pixels(pipeline, torch.zeros(1, 3, side, side, device=pipeline.on_device(pipeline.image_encoder)))
+    return _encode_pixels(pipeline, torch.zeros(1, 3, side, side, device=pipeline.device.load(pipeline.image_encoder)))
 
 
 def empty_reference(pipeline: StylePipeline) -> StyleTokens:

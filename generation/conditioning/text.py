@@ -45,7 +45,7 @@ def _encode_prompt(pipeline: StylePipeline, text: str, name: str, clip_skip: int
         windows = cut_windows(segments, pipeline.tokenizer, lambda named: load_embedding(files[named], width))
         weighted = any(token.weight != 1 for window in windows for token in window)
         empty = _encode_prompt(pipeline, "", name, clip_skip) if weighted else None
-        pipeline.on_device(pipeline.text_encoder)
+        pipeline.device.load(pipeline.text_encoder)
         loras = merged(pipeline.text_encoder, "text_encoder", pipeline.loras)
         with loras, _without_last_layers(pipeline.text_encoder, clip_skip - 1):
             return torch.cat([_encode_window(pipeline, window, empty) for window in windows], dim=1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -35,14 +37,24 @@ def score_edges(picture: np.ndarray, edges: np.ndarray) -> EdgeScore:
     height, width = edges.shape
     if picture.shape[:2] != edges.shape:
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    found = cv2.Canny(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), _LOW_THRESHOLD, _HIGH_THRESHOLD) > 0
+    detected = cv2.Canny(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), _LOW_THRESHOLD, _HIGH_THRESHOLD) > 0
     wanted = edges > 127
     tolerance = max(1, int(_TOLERANCE * np.hypot(height, width)))
-    if not found.any() and not wanted.any():
+    if not detected.any() and not wanted.any():
         return EdgeScore(1.0, 1.0, 1.0, tolerance)
-    precision, recall = _share_near(found, wanted, tolerance), _share_near(wanted, found, tolerance)
+    precision, recall = _share_near(detected, wanted, tolerance), _share_near(wanted, detected, tolerance)
     total = precision + recall
     return EdgeScore(2 * precision * recall / total if total else 0.0, precision, recall, tolerance)
+
+
+def mean_edge_score(pictures: Sequence[np.ndarray], edges: Sequence[np.ndarray]) -> dict[str, float]:
+    """Return the means of `score_edges` over some pictures, as `score` and by name. edges: one for all, or one each."""
+    if len(edges) not in (1, len(pictures)):
+        raise ValueError(f"edges holds {len(edges)} pictures and image {len(pictures)}: give one, or one an image.")
+    lines = edges if len(edges) == len(pictures) else list(edges) * len(pictures)
+    scores = [score_edges(picture, line) for picture, line in zip(pictures, lines, strict=True)]
+    means = {name: fmean(getattr(one, name) for one in scores) for name in ("f1", "precision", "recall")}
+    return {"score": means["f1"], **means, "tolerance_pixels": scores[0].tolerance}
 
 
 def _share_near(points: np.ndarray, others: np.ndarray, tolerance: int) -> float:

@@ -107,8 +107,8 @@ def _read_colours(picture: np.ndarray) -> Sketch:
     across, down = (np.ascontiguousarray(np.take_along_axis(slope, strongest, 2)[..., 0]) for slope in slopes)
     steep = np.clip(strength.max(axis=2) / 4, 0, 255).astype(np.uint8)
     slopes_there = steep[steep > 2]
-    found = cv2.threshold(slopes_there, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0] if slopes_there.size else 0
-    high = int(np.clip(4 * found, 40, 200))
+    otsu = cv2.threshold(slopes_there, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0] if slopes_there.size else 0
+    high = int(np.clip(4 * otsu, 40, 200))
     low = round(0.4 * high)
     edges = cv2.Canny(across, down, low, high, L2gradient=True)
     report = f"A picture with colours, not strokes: Canny at {low}/{high}, chosen from its contrasts."

@@ -46,8 +46,8 @@ def prune(lines: np.ndarray, shortest: np.ndarray) -> np.ndarray:
 
     count = cv2.LUT(neighbourhoods(lines), _bit_counts())
     crossings = cv2.dilate((lines & (count > 2)).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    number, found = cv2.connectedComponents((lines & ~crossings).astype(np.uint8), connectivity=8)
-    labels = np.asarray(found, np.int32)
+    number, components = cv2.connectedComponents((lines & ~crossings).astype(np.uint8), connectivity=8)
+    labels = np.asarray(components, np.int32)
     length = np.bincount(labels.ravel(), minlength=number)
     loose = np.bincount(labels[lines & (count == 1)], minlength=number) > 0
     near_crossing = cv2.dilate((lines & crossings).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0

@@ -6,10 +6,6 @@ from contextlib import contextmanager
 import torch
 
 
-def go_on() -> None:
-    """End no run."""
-
-
 @contextmanager
 def interruptible(modules: Iterable[torch.nn.Module], check: Callable[[], None]) -> Iterator[None]:
     """Call `check`, which raises when the user has ended the run, before every block of the modules."""

@@ -68,14 +68,14 @@ def _identify_candidate(path: Path) -> ModelFile:
 
 def _pair_image_encoder(adapter: ModelFile, candidates: list[Path]) -> ModelFile:
     """Return the first image encoder whose widths are those that the adapter's projection was trained on."""
-    found = [_identify_candidate(path) for path in candidates]
-    for file in found:
+    identified = [_identify_candidate(path) for path in candidates]
+    for file in identified:
         if file.kind not in ("image_encoder", "clip"):
             continue
         if adapter.hidden_size in (0, file.hidden_size) and adapter.projection_dim in (0, file.projection_dim):
             return file
     width = f"{adapter.hidden_size} wide" if adapter.hidden_size else f"{adapter.projection_dim} numbers an image"
-    seen = "; ".join(f"{file.path.name} is {file.description}" for file in found) or "it is empty"
+    seen = "; ".join(f"{file.path.name} is {file.description}" for file in identified) or "it is empty"
     published = _BY_HIDDEN_SIZE.get(adapter.hidden_size) or _BY_PROJECTION.get(adapter.projection_dim)
     advice = f"put {published or 'one'} into models/clip_vision, or choose another ip_adapter"
     raise ValueError(

@@ -85,11 +85,11 @@ def _two_layers(cross: int, width: int) -> Shapes:
     }
 
 
-def _resampler(cross: int, image_width: int, found: Shapes) -> Shapes:
+def _resampler(cross: int, image_width: int, shapes: Shapes) -> Shapes:
     """Plus: four layers of attention and feed-forward; how many tokens, and how wide, its tensors tell."""
-    width = found.get("proj_in.bias", found.get("layers.0.0.norm1.bias", (768,)))[0]
-    tokens = found.get("latents", (1, 16, width))[1]
-    inner = found.get("layers.0.0.to_q.weight", found.get("layers.1.0.to_q.weight", (width,)))[0]
+    width = shapes.get("proj_in.bias", shapes.get("layers.0.0.norm1.bias", (768,)))[0]
+    tokens = shapes.get("latents", (1, 16, width))[1]
+    inner = shapes.get("layers.0.0.to_q.weight", shapes.get("layers.1.0.to_q.weight", (width,)))[0]
     expected = {
         **{"latents": (1, tokens, width), "proj_in.weight": (width, image_width), "proj_in.bias": (width,)},
         **{"proj_out.weight": (cross, width), "proj_out.bias": (cross,)},

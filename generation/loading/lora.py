@@ -67,7 +67,7 @@ def load_lora(file: Path, strength: float, parts: Mapping[str, torch.nn.Module],
     parts: `unet` and `text_encoder`. base: their file, and what it is, for a message. Raises ValueError in one sentence
     when the file is no LoRA for them, from its header where that tells.
     """
-    found = expect_lora(identify(file))
+    identified = expect_lora(identify(file))
     layers = {part: _layers(module) for part, module in parts.items()}
     changes: dict[str, dict[str, Change]] = {part: {} for part in parts}
     unmatched = []
@@ -79,8 +79,8 @@ def load_lora(file: Path, strength: float, parts: Mapping[str, torch.nn.Module],
             changes[part][name] = change
     if unmatched:
         raise ValueError(
-            f"lora {file.name} is {found.description}, and {len(unmatched)} of the layers that it changes are not in "
-            f"{base['file']}, {base['is']}, or have another size there (the first: {unmatched[0]}): choose one made "
+            f"lora {file.name} is {identified.description}, and {len(unmatched)} of the layers that it changes are not "
+            f"in {base['file']}, {base['is']}, or have another size there (the first: {unmatched[0]}): choose one made "
             "for this base_model."
         )
     return Lora(file.name, fingerprint(file), strength, changes)
@@ -100,12 +100,12 @@ def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterato
     try:
         for name, layer in layers.items():
             weight = layer.weight.data
-            found = [(lora.strength, lora.changes[part][name]) for lora in loras if name in lora.changes[part]]
+            applied = [(lora.strength, lora.changes[part][name]) for lora in loras if name in lora.changes[part]]
             if isinstance(layer, KeptLayer):
-                layer.additions = [(strength, change.on(weight.device)) for strength, change in found]
+                layer.additions = [(strength, change.on(weight.device)) for strength, change in applied]
                 continue
             total = weight.float()
-            for strength, change in found:
+            for strength, change in applied:
                 total = change.added_to(total, strength)
             originals[name] = weight
             layer.weight.data = total.to(weight.dtype)

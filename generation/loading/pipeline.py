@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from ...model_files.identify import ModelFile, fingerprint
+from ...model_files.identify import ModelFile, fingerprint, identify
+from ..device import Device, TorchDevice
 from ..layers.int8 import keep_in
-from ..layers.interrupts import go_on
-from ..memory_ladder import is_out_of_memory
 from .files import PipelineFiles
 from .ip_adapter import add_ip_adapter
 from .lora import Lora, load_lora
+from .precision import Precision
 from .shared_models import SharedModels, file_version, of_the_same_layers
 from .weights import load_base, load_controlnet, load_image_encoder, load_scheduler_config, load_tokenizer
 
@@ -39,18 +39,6 @@ class Denoiser(torch.nn.Module):
         self.units = units or (unet, controlnet)
 
 
-def _own_device(*modules: torch.nn.Module, needed: int = 0) -> torch.device:
-    return next(modules[0].parameters()).device
-
-
-def _stay(module: torch.nn.Module) -> None:
-    """Leave a module where it is."""
-
-
-def _no_room(*kept: torch.nn.Module) -> None:
-    """Free nothing: who runs the pipeline alone has nothing else on the device."""
-
-
 def _no_embeddings(name: str) -> Path:
     raise FileNotFoundError(f"embedding '{name}' was not found: this pipeline knows no folder of embeddings.")
 
@@ -61,13 +49,8 @@ class StylePipeline:
 
     reads_hidden_states: the adapter (plus, full-face) reads the image encoder's last but one hidden state.
     identities: part -> file name, description and fingerprint of what it was loaded from.
-    on_device: brings modules to the device that they should compute on, and returns that device; `needed`, in bytes, is
-    what computing takes there beside their weights. fused_attention: whether attention keeps its scores out of that.
-    off_device: takes a module off it, where that makes room for another. release: does so as soon as a stage is over,
-    where memory is short from the start.
-    is_out_of_memory: whether an error means that the device's memory ended. make_room: takes everything off the device
-    but for the modules that it is given.
-    loras: merged into UNet and text encoder while they run. check: raises when the user has ended the run.
+    device: brings its models to where they compute, and takes them off again.
+    loras: merged into UNet and text encoder while they run.
     find_embedding: the file of an embedding that a prompt names; raises FileNotFoundError.
     encodings: of the prompts and references that were used last, on the CPU.
     """
@@ -81,14 +64,8 @@ class StylePipeline:
     scheduler_config: dict[str, Any]
     reads_hidden_states: bool
     identities: dict[str, dict[str, str]] = field(default_factory=dict)
-    on_device: Callable[..., torch.device] = _own_device
-    off_device: Callable[[torch.nn.Module], None] = _stay
-    is_out_of_memory: Callable[[BaseException], bool] = is_out_of_memory
-    make_room: Callable[..., None] = _no_room
-    fused_attention: bool = True
-    check: Callable[[], None] = go_on
+    device: Device = field(default_factory=TorchDevice)
     loras: tuple[Lora, ...] = ()
-    release: Callable[[torch.nn.Module], None] = _stay
     find_embedding: Callable[[str], Path] = _no_embeddings
     encodings: dict[Hashable, torch.Tensor] = field(default_factory=dict)
 
@@ -112,27 +89,31 @@ class StylePipeline:
 def load_pipeline(
     files: PipelineFiles,
     tokenizer: Path,
-    dtype: torch.dtype,
-    check: Callable[[], None] = go_on,
+    precision: Precision,
+    device: Device | None = None,
     shared: SharedModels | None = None,
-    kept: torch.dtype | None = None,
-    encoder_kept: torch.dtype | None = None,
+    find_embedding: Callable[[str], Path] = _no_embeddings,
 ) -> StylePipeline:
-    """Load the weights in `dtype` on the CPU, asking `check` between files. `tokenizer`: folder for a single file.
+    """Load the weights on the CPU. tokenizer: folder for a base model that is a single file.
 
-    shared: where models of the same file and precision are taken from, if they are in use. kept, encoder_kept: what the
-    weights of UNet, ControlNet and IP-Adapter, and those of the image encoder, are kept in, where that is less.
+    device: what the pipeline will run on, asked between files whether the user has ended the run; None = plain torch.
+    shared: where models of the same file and precision are taken from, if they are in use. find_embedding: the file of
+    an embedding that a prompt names.
     """
+    device = TorchDevice() if device is None else device
     shared = SharedModels() if shared is None else shared
     own_tokenizer = files.base_model.path / "tokenizer"
+    dtype, kept = precision.computed, precision.denoiser
     parts = _share_base(files.base_model, dtype, shared, kept)
-    check()
-    image_encoder = _share_image_encoder(files.image_encoder, dtype, shared, encoder_kept)
+    device.check_interrupted()
+    image_encoder = _share_image_encoder(files.image_encoder, dtype, shared, precision.image_encoder)
     encoder = image_encoder, _image_processor(image_encoder)
-    check()
+    device.check_interrupted()
     denoiser = _share_denoiser(files, parts.pop("unet"), encoder, dtype, shared, kept)
     for module in (denoiser, *denoiser.units, parts["vae"], parts["text_encoder"], encoder[0]):
         module.requires_grad_(False).eval()
+    parts["vae"].to(dtype=precision.vae or dtype)
+    parts["text_encoder"].to(precision.text_encoder or dtype)
     return StylePipeline(
         denoiser=denoiser,
         image_encoder=encoder[0],
@@ -140,7 +121,8 @@ def load_pipeline(
         tokenizer=load_tokenizer(own_tokenizer if own_tokenizer.is_dir() else tokenizer),
         scheduler_config=load_scheduler_config(files.base_model),
         reads_hidden_states=bool(files.ip_adapter.hidden_size),
-        check=check,
+        device=device,
+        find_embedding=find_embedding,
         identities={part: _identity(file) for part, file in vars(files).items()},
         **parts,
     )
@@ -154,6 +136,12 @@ def add_lora(pipeline: StylePipeline, file: Path, strength: float) -> StylePipel
     parts = {"unet": pipeline.denoiser.unet, "text_encoder": pipeline.text_encoder}
     lora = load_lora(file, strength, parts, pipeline.identities["base_model"])
     return replace(pipeline, loras=(*pipeline.loras, lora))
+
+
+def first_fitting(pipeline: StylePipeline, loras: Iterable[Path]) -> Path | None:
+    """Return the first LoRA whose header says that it is for models as wide as the pipeline's."""
+    width = pipeline.text_encoder.config.hidden_size
+    return next((file for file in loras if identify(file).cross_attention_dim == width), None)
 
 
 def _identity(file: ModelFile) -> dict[str, str]:

@@ -21,12 +21,12 @@ class SharedModels:
 
     def get(self, keys: Mapping[str, Hashable], load: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         """Return {part: model} of one file: those in use, and what `load` gives for the rest, if there is any."""
-        found: dict[str, Any] = {part: self._models.get((part, key)) for part, key in keys.items()}
-        if None in found.values():
+        models: dict[str, Any] = {part: self._models.get((part, key)) for part, key in keys.items()}
+        if None in models.values():
             loaded = load()
-            found = {part: loaded[part] if model is None else model for part, model in found.items()}
-            self._models.update({(part, key): found[part] for part, key in keys.items()})
-        return found
+            models = {part: loaded[part] if model is None else model for part, model in models.items()}
+            self._models.update({(part, key): models[part] for part, key in keys.items()})
+        return models
 
 
 def file_version(path: Path) -> Hashable:

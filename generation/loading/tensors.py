@@ -31,18 +31,18 @@ def build(model: Any, config: Mapping[str, Any], state: Mapping[str, Any], dtype
             "again."
         ) from error
     expected = {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
-    found = {name: value for name, value in _todays_names(state, expected).items() if name in expected}
-    check_tensors(file, model.__name__, expected, found)
-    built.load_state_dict({name: value.to(dtype) for name, value in found.items()}, strict=True, assign=True)
+    present = {name: value for name, value in _todays_names(state, expected).items() if name in expected}
+    check_tensors(file, model.__name__, expected, present)
+    built.load_state_dict({name: value.to(dtype) for name, value in present.items()}, strict=True, assign=True)
     return built
 
 
 def check_tensors(
-    file: ModelFile, model: str, expected: Mapping[str, tuple[int, ...]], found: Mapping[str, Any]
+    file: ModelFile, model: str, expected: Mapping[str, tuple[int, ...]], present: Mapping[str, Any]
 ) -> None:
     """Raise ValueError in one sentence, with how many and one name, for tensors that are missing or of another size."""
-    missing = [name for name in expected if name not in found]
-    other = [(name, tuple(found[name].shape), shape) for name, shape in expected.items() if name in found]
+    missing = [name for name in expected if name not in present]
+    other = [(name, tuple(present[name].shape), shape) for name, shape in expected.items() if name in present]
     refuse(file, model, missing, [(name, has, wants) for name, has, wants in other if has != wants])
 
 

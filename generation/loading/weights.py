@@ -119,7 +119,7 @@ def _build_clip(model: Any, config: Any, state: dict[str, Any], dtype: torch.dty
         state = {f"{tower}{key}": value for key, value in state.items()}
     state = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
     try:
-        built, found = model.from_pretrained(
+        built, loading_info = model.from_pretrained(
             None, config=config, state_dict=state, output_loading_info=True, ignore_mismatched_sizes=True,
             local_files_only=True, trust_remote_code=False,
         )  # fmt: skip
@@ -128,8 +128,9 @@ def _build_clip(model: Any, config: Any, state: dict[str, Any], dtype: torch.dty
             f"{file.path.name} is {file.description}, but its {model.__name__} does not load "
             f"({shown(str(error))}): download it again or choose another."
         ) from error
-    absent = (key for key in found["missing_keys"] if not key.endswith("position_ids"))  # which hold 0, 1, 2, ...
-    refuse(file, model.__name__, absent, found["mismatched_keys"])
+    # position_ids hold 0, 1, 2, ...
+    absent = (key for key in loading_info["missing_keys"] if not key.endswith("position_ids"))
+    refuse(file, model.__name__, absent, loading_info["mismatched_keys"])
     return built.to(dtype)
 
 

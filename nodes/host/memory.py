@@ -8,8 +8,9 @@ import torch
 from comfy.cli_args import args
 from comfy.model_patcher import ModelPatcher
 
-from ...generation import memory_ladder
+from ...generation.device import TorchDevice
 from ...generation.layers.convolution_packing import forget_packed
+from ...generation.loading.precision import Precision
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 _WEIGHTS = 1_243_000_000  # of SD 1.5's UNet, ControlNet and IP-Adapter, which are on the device together
@@ -58,18 +59,61 @@ class Holder(torch.nn.Module):
 _patchers: WeakKeyDictionary[torch.nn.Module, WholeModelPatcher] = WeakKeyDictionary()
 
 
-def on_device(*modules: torch.nn.Module, needed: int = 0) -> torch.device:
-    """Bring modules to the device that ComfyUI computes on, making room as it sees fit, and return that device.
+class ComfyDevice(TorchDevice):
+    """The device that ComfyUI computes on, where its memory manager moves models."""
 
-    Those that are needed together are named together: none of them is moved out again for another. When they can't be
-    loaded, none of them stays there. needed: bytes beside the weights, that computing will take.
-    """
-    patchers = [_patcher(module) for module in modules]
-    with ExitStack() as undo:
-        undo.callback(_give_up, patchers)
-        mm.load_models_gpu(patchers, memory_required=needed)
-        undo.pop_all()
-    return patchers[0].load_device
+    def __init__(self) -> None:
+        self.check_interrupted = mm.throw_exception_if_processing_interrupted
+
+    @property
+    def fused_attention(self) -> bool:
+        return bool(mm.pytorch_attention_flash_attention())
+
+    def load(self, *modules: torch.nn.Module, needed: int = 0) -> torch.device:
+        """Bring modules to the device, making room as ComfyUI sees fit, and return the device.
+
+        Those that are needed together are named together: none of them is moved out again for another. When they can't
+        be loaded, none of them stays there. needed: bytes beside the weights, that computing will take.
+        """
+        patchers = [_patcher(module) for module in modules]
+        with ExitStack() as undo:
+            undo.callback(_give_up, patchers)
+            mm.load_models_gpu(patchers, memory_required=needed)
+            undo.pop_all()
+        return patchers[0].load_device
+
+    def unload(self, module: torch.nn.Module) -> None:
+        """Take a module off the device: ComfyUI's manager leaves it there until another model needs its place."""
+        patcher = _patchers.get(module)
+        if patcher is None or mm.is_device_cpu(patcher.load_device):
+            return
+        for number in reversed(range(len(mm.current_loaded_models))):
+            if mm.current_loaded_models[number].model is patcher:
+                mm.current_loaded_models.pop(number).model_unload()
+
+    def release(self, module: torch.nn.Module) -> None:
+        """Take a module off the device at once where ComfyUI was started with --lowvram or --novram."""
+        if mm.vram_state in (mm.VRAMState.LOW_VRAM, mm.VRAMState.NO_VRAM):
+            self.unload(module)
+
+    def free_memory(self, *kept: torch.nn.Module) -> None:
+        """Take every model off the device, other packs' too, but for those that are named."""
+        patchers = [patcher for module in kept if (patcher := _patchers.get(module))]
+        keep = [loaded for loaded in mm.current_loaded_models if loaded.model in patchers]
+        mm.free_memory(1e30, mm.get_torch_device(), keep_loaded=keep)
+        mm.soft_empty_cache()
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Tell whether the device's memory ended: ComfyUI's answer, and torch's for devices that ComfyUI can't tell of.
+
+        Its name for that is plain Exception where torch has none: an interrupt, and every mistake, would be one.
+        """
+        theirs = getattr(mm, "is_oom", lambda error: isinstance(error, mm.OOM_EXCEPTION))
+        known = mm.OOM_EXCEPTION is not Exception and theirs(error)
+        return known or super().is_out_of_memory(error)
+
+
+DEVICE = ComfyDevice()
 
 
 def _give_up(patchers: list[WholeModelPatcher]) -> None:
@@ -89,43 +133,10 @@ def _patcher(module: torch.nn.Module) -> WholeModelPatcher:
     return patcher
 
 
-def off_device(module: torch.nn.Module) -> None:
-    """Take a module off the device: ComfyUI's manager leaves it there until another model needs its place."""
-    patcher = _patchers.get(module)
-    if patcher is None or mm.is_device_cpu(patcher.load_device):
-        return
-    for number in reversed(range(len(mm.current_loaded_models))):
-        if mm.current_loaded_models[number].model is patcher:
-            mm.current_loaded_models.pop(number).model_unload()
-
-
-def release(module: torch.nn.Module) -> None:
-    """Take a module off the device at once where ComfyUI was started with --lowvram or --novram."""
-    if mm.vram_state in (mm.VRAMState.LOW_VRAM, mm.VRAMState.NO_VRAM):
-        off_device(module)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether the device's memory ended: ComfyUI's answer, and ours for devices that it does not know it of.
-
-    Its name for that is plain Exception where torch has none: an interrupt, and every mistake, would be one.
-    """
-    theirs = getattr(mm, "is_oom", lambda error: isinstance(error, mm.OOM_EXCEPTION))
-    known = mm.OOM_EXCEPTION is not Exception and theirs(error)
-    return known or memory_ladder.is_out_of_memory(error)
-
-
-def make_room(*kept: torch.nn.Module) -> None:
-    """Take every model off the device, other packs' too, but for those that are named."""
-    patchers = [patcher for module in kept if (patcher := _patchers.get(module))]
-    keep = [loaded for loaded in mm.current_loaded_models if loaded.model in patchers]
-    mm.free_memory(1e30, mm.get_torch_device(), keep_loaded=keep)
-    mm.soft_empty_cache()
-
-
-def fused_attention() -> bool:
-    """Tell whether ComfyUI counts on attention that keeps no scores."""
-    return bool(mm.pytorch_attention_flash_attention())
+def choose_precision(name: str) -> Precision:
+    """Return the number formats of each part, by the node's `precision` and by ComfyUI's flags."""
+    dtype = choose_dtype(name)
+    return Precision(dtype, *kept_dtypes(name), flagged_dtype("vae", dtype), flagged_dtype("text_enc", dtype))
 
 
 def choose_dtype(precision: str) -> torch.dtype:
@@ -143,11 +154,11 @@ def kept_dtypes(precision: str) -> tuple[torch.dtype | None, torch.dtype | None]
 
     `auto` and `int8`: what ComfyUI stores them in, where that is less: a card that is bad at fp16 is still small.
     """
-    computed, found = choose_dtype(precision), None
+    computed, kept = choose_dtype(precision), None
     if precision in ("auto", "int8"):
         stored = _comfyui_stores(mm.get_torch_device())
-        found = stored if stored in _DTYPES.values() and stored.itemsize < computed.itemsize else None
-    return (torch.int8 if precision == "int8" else found), found
+        kept = stored if stored in _DTYPES.values() and stored.itemsize < computed.itemsize else None
+    return (torch.int8 if precision == "int8" else kept), kept
 
 
 def _comfyui_stores(device: torch.device) -> torch.dtype:

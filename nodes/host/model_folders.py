@@ -67,12 +67,12 @@ def _follow(path: str) -> _Entry:
     return _entry(path, os.stat(path))
 
 
-def _entry(path: str, found: os.stat_result) -> _Entry:
-    return _Entry(path, found.st_mode, (found.st_size, found.st_mtime_ns))
+def _entry(path: str, status: os.stat_result) -> _Entry:
+    return _Entry(path, status.st_mode, (status.st_size, status.st_mtime_ns))
 
 
-def _identify(found: Found) -> ModelFile:
-    return identify(found.path)
+def _identify(model: Found) -> ModelFile:
+    return identify(model.path)
 
 
 _folders: Inquiry[str, list[_Entry]] = Inquiry(_entries)
@@ -98,8 +98,8 @@ def look(folder: str, marker: str, parts: bool = False) -> list[Found]:
         for path, entries in inside.items():
             if parts or path == root or "config.json" not in entries:
                 names = [name for name in entries if os.path.splitext(name)[1].lower() in suffixes]
-                found = (_found(root, entries[name].path, [entries[name]]) for name in names)
-                files |= {file.name: file for file in found if file.name not in files}
+                listed = (_found(root, entries[name].path, [entries[name]]) for name in names)
+                files |= {file.name: file for file in listed if file.name not in files}
         models += sorted(_model_folders(root, inside, marker), key=lambda model: (model.name.count("/"), model.name))
     return [*sorted(files.values(), key=lambda file: file.name), *models]
 
@@ -111,12 +111,12 @@ def places(folder: str) -> tuple[list[str], set[str]]:
     return list(map(str, roots)), {suffix for suffix in WEIGHT_SUFFIXES if not suffixes or suffix in suffixes}
 
 
-def identified(found: Iterable[Found], patience: float = PATIENCE) -> dict[Path, ModelFile | OSError | ValueError]:
+def identified(models: Iterable[Found], patience: float = PATIENCE) -> dict[Path, ModelFile | OSError | ValueError]:
     """Return {path: what it is, or why that can't be told} of what answers in so many seconds; the log names the rest.
 
     Each is read once a version.
     """
-    wanted = list(found)
+    wanted = list(models)
     answers = _models.answers(wanted, time.monotonic() + patience, once=True)
     for model in wanted:
         if isinstance(answer := answers.get(model), OSError | ValueError):
@@ -156,11 +156,11 @@ def _walk(root: str, until: float) -> dict[str, dict[str, _Entry]]:
     level = [root]
     for _ in range(_DEEPEST):
         answers = _folders.answers(level, until)
-        found = {path: entries for path in level if isinstance(entries := _answer(path, answers, _folders), list)}
-        ways = [entry.path for entries in found.values() for entry in entries if stat.S_ISLNK(entry.mode)]
+        answered = {path: entries for path in level if isinstance(entries := _answer(path, answers, _folders), list)}
+        ways = [entry.path for entries in answered.values() for entry in entries if stat.S_ISLNK(entry.mode)]
         ends = _links.answers(ways, until)
         level = []
-        for path, entries in found.items():
+        for path, entries in answered.items():
             known = [_answer(entry.path, ends, _links) if stat.S_ISLNK(entry.mode) else entry for entry in entries]
             inside[path] = {entry.name: entry for entry in known if entry and _is_regular(entry)}
             level += [entry.path for entry in known if entry and stat.S_ISDIR(entry.mode) and entry.name != ".git"]
@@ -194,16 +194,16 @@ def _model_folders(root: str, inside: Mapping[str, Mapping[str, _Entry]], marker
     for path, entries in inside.items():
         if path != root and marker in entries and os.path.relpath(path, root).count(os.sep) < 2:
             below = (inside.get(os.path.join(path, part), {}) for part in _PARTS)
-            told = [entry for files in (entries, *below) if (entry := files.get("config.json"))]
+            configs = [entry for files in (entries, *below) if (entry := files.get("config.json"))]
             yield replace(
-                _found(root, path, [entries[marker], *told]),
+                _found(root, path, [entries[marker], *configs]),
                 name=Path(path).relative_to(root).as_posix(),
                 is_folder=True,
             )
 
 
-def _found(root: str, path: str, told: list[_Entry]) -> Found:
-    return Found(os.path.relpath(path, root), Path(path), tuple(entry.version for entry in told))
+def _found(root: str, path: str, versioned: list[_Entry]) -> Found:
+    return Found(os.path.relpath(path, root), Path(path), tuple(entry.version for entry in versioned))
 
 
 def _note(path: str, reason: str) -> None:

@@ -57,8 +57,8 @@ def model_options(part: str) -> list[str]:
 
     Never raises: what can't be read is left out, and named in the log.
     """
-    found = [*BUNDLED[part], *HUB.get(part, {}), *(model.name for model in _listed(part))]
-    return list(dict.fromkeys(found))
+    names = [*BUNDLED[part], *HUB.get(part, {}), *(model.name for model in _listed(part))]
+    return list(dict.fromkeys(names))
 
 
 def find_model(part: str, name: str) -> Path | None:
@@ -69,9 +69,9 @@ def find_model(part: str, name: str) -> Path | None:
     """
     if name in BUNDLED[part]:
         return MODELS / BUNDLED[part][name]
-    found = next((model for model in _lying(part) if model.name == name), None)
-    if found:
-        return identified_in_time(found.path).path if part in _KINDS else found.path
+    listed = next((model for model in _lying(part) if model.name == name), None)
+    if listed:
+        return identified_in_time(listed.path).path if part in _KINDS else listed.path
     if name in HUB.get(part, {}):
         copy = _copies.answers([(part, name)], time.monotonic() + PATIENCE).get((part, name))
         if isinstance(copy, OSError | ValueError):
@@ -138,8 +138,8 @@ def system_user_directory() -> str:
 
 def _lying(part: str) -> list[Found]:
     marker = "model_index.json" if part == "base_model" else "config.json"
-    found = [(folder, model) for folder in FOLDERS[part] for model in look(folder, marker)]
-    return [model for folder, model in found if folder != "diffusers" or model.is_folder]
+    models = [(folder, model) for folder in FOLDERS[part] for model in look(folder, marker)]
+    return [model for folder, model in models if folder != "diffusers" or model.is_folder]
 
 
 def _listed(part: str) -> list[Found]:

@@ -23,8 +23,8 @@ def require(packages: dict[str, str]) -> None:
             f"`python -m pip install {' '.join(missing)}` with that Python and restart ComfyUI."
         )
     for pip in packages.values():
-        if found := _too_old(pip):
-            have, needed = found
+        if versions := _too_old(pip):
+            have, needed = versions
             raise ImportError(
                 f"this node needs {pip} {needed} or newer, and ComfyUI's Python has {have}: run "
                 f'`python -m pip install "{pip}>={needed}"` with that Python and restart ComfyUI.'
@@ -59,11 +59,11 @@ def find_mistakes(widgets: Mapping[str, tuple[str | None, Callable[[str], object
 
     widgets: input -> its value, None where it is linked or does not count, and what raises ValueError or OSError.
     """
-    found = {}
+    sentences = {}
     for name, (value, check) in widgets.items():
         try:
             if value is not None:
                 check(value)
         except (ValueError, OSError) as error:
-            found[name] = str(error)
-    return found
+            sentences[name] = str(error)
+    return sentences

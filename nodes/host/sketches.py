@@ -84,8 +84,8 @@ def _before_prompt(request: dict[str, Any]) -> dict[str, Any]:
     for node in prompt.values() if isinstance(prompt, dict) else ():
         inputs = node.get("inputs") if isinstance(node, dict) else None
         for value in inputs.values() if isinstance(inputs, dict) else ():
-            if isinstance(value, str) and (found := _VALUE.fullmatch(value)):
-                provide(found[1], found[2] or "input")
+            if isinstance(value, str) and (match := _VALUE.fullmatch(value)):
+                provide(match[1], match[2] or "input")
     return request
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...retrieval.database.own_paths import found_at, kept_as, kept_path
-from ...retrieval.disk.durable import Writes, make_folder, sync_folders, write_durably
+from ...retrieval.disk.durable import make_folder, sync_folders, write_durably
 from ...retrieval.pictures.reader import content_id, open_picture
 from ...retrieval.records import Edit, Occurrence, StyleRecord
 from ...retrieval.syncing.dismissed import dismiss, welcome
@@ -203,11 +203,10 @@ def _sort_out(files: Sequence[tuple[Path, str]]) -> tuple[dict[int, tuple[str, P
 
 def _keep(store: "StyleStore", pictures: Mapping[Path, tuple[str, Sequence[str]]]) -> None:
     """Write pictures, each with caption and tags, into the knowledge base's own folder."""
-    from ...retrieval.store.own_pictures import keep_picture
+    from ...retrieval.store.own_pictures import OwnPicture, keep_pictures
 
-    with Writes() as writes:
-        kept = [keep_picture(store, open_picture(path), *words, writes) for path, words in pictures.items()]
-    welcome(store, map(str, kept))
+    given = (OwnPicture(open_picture(path), caption, tuple(tags)) for path, (caption, tags) in pictures.items())
+    welcome(store, map(str, keep_pictures(store, given)))
 
 
 def _own_files(store: "StyleStore", record: StyleRecord) -> list[Path]:

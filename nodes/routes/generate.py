@@ -60,15 +60,15 @@ async def queue(comfy: aiohttp.ClientSession, api: Json) -> str:
     # Without a client ComfyUI tells nothing of outputs that it has in its cache.
     body = {"prompt": api, "client_id": "style_rag_generate", "extra_data": {"extra_pnginfo": {}}}
     async with comfy.post("/prompt", json=body) as answer:
-        told = await answer.json()
+        answered = await answer.json()
     refused = [
         f"{node['class_type']}: {reason['message']}: {reason['details']}"
-        for node in (told.get("node_errors") or {}).values()
+        for node in (answered.get("node_errors") or {}).values()
         for reason in node["errors"]
     ]
-    if refused or "prompt_id" not in told:
-        raise Failed(400, "; ".join(refused) or str(told.get("error")))
-    return told["prompt_id"]
+    if refused or "prompt_id" not in answered:
+        raise Failed(400, "; ".join(refused) or str(answered.get("error")))
+    return answered["prompt_id"]
 
 
 async def wait_for_picture(comfy: aiohttp.ClientSession, prompt_id: str) -> bytes:
@@ -106,9 +106,9 @@ def own_address(transport: asyncio.BaseTransport | None) -> str:
 
 
 def _reason(messages: list[Any]) -> tuple[int, str]:
-    for kind, told in messages:
+    for kind, message in messages:
         if kind == "execution_error":
-            return 422, f"{told['node_type']}: {str(told['exception_message']).strip()}"
+            return 422, f"{message['node_type']}: {str(message['exception_message']).strip()}"
         if kind == "execution_interrupted":
             return 409, "the workflow was interrupted before it had a picture: send the request again."
     return 422, "the workflow ended without a picture."

@@ -76,8 +76,8 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, KnowledgeBaseFault):
         return error.sentence
     if not isinstance(error, OSError):
-        told = str(error.args[0] if error.args else error).strip()
-        return told.splitlines()[0] if told else type(error).__name__
+        message = str(error.args[0] if error.args else error).strip()
+        return message.splitlines()[0] if message else type(error).__name__
     number = number_of(error)
     if number is None:
         return str(error) or type(error).__name__

@@ -27,6 +27,11 @@ class Pin:
     score: float | None = None
 
 
+def split_lines(text: str) -> tuple[str, ...]:
+    """Return the lines of `pinned` that are not blank."""
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
 def read_pins(lines: Sequence[str]) -> list[Pin]:
     """Return the pins of lines that are not blank; none for the one line `none`."""
     return [] if list(lines) == [NONE] else [_read_pin(line) for line in lines]

@@ -15,6 +15,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -28,6 +29,21 @@ from .store import StyleStore
 
 PICTURES = "pictures"
 _DROPPED = "dropped"  # where the files are that the last run has dropped
+
+
+@dataclass(frozen=True)
+class OwnPicture:
+    """A picture without a file, for a knowledge base to keep itself. image: RGB."""
+
+    image: Image.Image
+    caption: str = ""
+    tags: tuple[str, ...] = ()
+
+
+def keep_pictures(store: StyleStore, pictures: Iterable[OwnPicture]) -> list[Path]:
+    """Write pictures into the knowledge base's own folder, as `keep_picture` does; all are there when it ends."""
+    with Writes() as writes:
+        return [keep_picture(store, each.image, each.caption, each.tags, writes) for each in pictures]
 
 
 def keep_picture(

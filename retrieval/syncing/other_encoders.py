@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,18 @@ from ..store.store import StyleStore
 
 _PAGE = 256  # texts that are encoded and stored together
 _ENCODED = 16  # encodings that are put to disk together
+
+
+@dataclass(frozen=True)
+class OtherEncoder:
+    """An image encoder that is not a knowledge base's own.
+
+    id: tells its encodings from others', letters and dashes.
+    encode: n RGB pictures to an array of n rows.
+    """
+
+    id: str
+    encode: Callable[[Sequence[Image.Image]], np.ndarray]
 
 
 def encode_captions(

@@ -110,7 +110,7 @@ class _Parser:
         self._text = text
         if len(text) > _LONGEST:
             raise ValueError(f"filter has {len(text):,} characters: {_LONGEST:,} are allowed, write a shorter one.")
-        self._words = [(found.group(1), found.start(1)) for found in _WORD.finditer(text)]
+        self._words = [(match.group(1), match.start(1)) for match in _WORD.finditer(text)]
         self._at = 0
 
     def parse(self) -> Filter:

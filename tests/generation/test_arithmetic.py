@@ -9,6 +9,7 @@ import pytest
 import torch
 from plain_diffusers import SETTINGS, edges, read_scheduler_config, reference
 from style_pack.generation.denoise import Conditioning, denoise
+from style_pack.generation.device import TorchDevice
 from style_pack.generation.loading.pipeline import Denoiser, StylePipeline
 from style_pack.generation.plan import plan_steps
 from style_pack.generation.sampler import generate
@@ -87,9 +88,10 @@ def test_timesteps_are_made_off_the_device(pipeline: StylePipeline, monkeypatch:
 
     monkeypatch.setattr(HeunDiscreteScheduler, "set_timesteps", noted)
 
-    def on_device(*modules: torch.nn.Module, needed: int = 0) -> torch.device:
-        return torch.device("meta" if modules[0] is pipeline.denoiser.units[0] else "cpu")
+    class Meta(TorchDevice):
+        def load(self, *modules: torch.nn.Module, needed: int = 0) -> torch.device:
+            return torch.device("meta" if modules[0] is pipeline.denoiser.units[0] else "cpu")
 
     settings = replace(SETTINGS, scheduler="heun")
-    generate(replace(pipeline, on_device=on_device), settings, edges(), [reference()])
+    generate(replace(pipeline, device=Meta()), settings, edges(), [reference()])
     assert places == ["cpu"]

@@ -10,6 +10,7 @@ from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
 from style_pack.generation.loading import weights
 from style_pack.generation.loading.files import check_files
 from style_pack.generation.loading.pipeline import load_pipeline
+from style_pack.generation.loading.precision import Precision
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import build_scheduler
 from style_pack.generation.settings import GenerationSettings
@@ -52,7 +53,7 @@ def test_other_controlnets_take_their_own_control_pictures_as_diffusers_does(
     file = published.controlnet(tmp_path / name, seed=len(name), layout=layout)
     encoder = [models / "encoder.safetensors"]
     files = check_files(models / "folder", file, models / "ip-adapter_sd15.safetensors", encoder)
-    pipeline = load_pipeline(files, models / "tokenizer", torch.float32)
+    pipeline = load_pipeline(files, models / "tokenizer", Precision(torch.float32))
     ours = generate(pipeline, SETTINGS, picture, []).latents
     net = ControlNetModel.from_pretrained(published.controlnet(tmp_path / "folder", seed=len(name))).float()
     text_encoder = CLIPTextModel.from_pretrained(models / "folder" / "text_encoder").float()

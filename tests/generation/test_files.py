@@ -16,6 +16,7 @@ from style_pack.generation.conditioning.references import Reference, encode_pict
 from style_pack.generation.loading import pipeline as loading
 from style_pack.generation.loading import weights
 from style_pack.generation.loading.files import check_files
+from style_pack.generation.loading.precision import Precision
 from style_pack.generation.sampler import generate
 from style_pack.generation.schedulers import build_scheduler
 from style_pack.generation.settings import GenerationSettings
@@ -73,7 +74,7 @@ def small_configs(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 def paint(models: Path, base: str, control: str, adapter: str, encoder: str) -> torch.Tensor:
     files = check_files(models / base, models / control, models / adapter, [models / encoder])
-    pipeline = loading.load_pipeline(files, models / "tokenizer", torch.float32)
+    pipeline = loading.load_pipeline(files, models / "tokenizer", Precision(torch.float32))
     lines = torch.zeros(1, 3, 64, 64)
     lines[..., 20:40] = 1
     return generate(pipeline, SETTINGS, lines, [style()]).images
@@ -87,7 +88,7 @@ def load(models: Path, kind: str) -> loading.StylePipeline:
     encoders = [models / name for name in ("wrong encoder.safetensors", "vit-g.safetensors", "encoder.safetensors")]
     files = check_files(models / "folder", models / "control folder", models / f"{kind}.safetensors", encoders)
     assert files.image_encoder.path.name == "encoder.safetensors"
-    return loading.load_pipeline(files, models / "tokenizer", torch.float32)
+    return loading.load_pipeline(files, models / "tokenizer", Precision(torch.float32))
 
 
 def plain(models: Path, kind: str, **styles: Any) -> torch.Tensor:
@@ -225,7 +226,7 @@ def test_a_checkpoint_of_other_sizes_says_what_does_not_fit(models: Path) -> Non
     other = published.checkpoint(models / "other.safetensors", replace(SIZE, unet_channels=(32, 64, 64, 64)))
     files = check_files(other, models / "control.pth", models / "ip-adapter_sd15.bin", [models / "encoder.safetensors"])
     with pytest.raises(ValueError, match=r"other\.safetensors is an SD 1\.5 checkpoint, but its tensors do not fit"):
-        loading.load_pipeline(files, models / "tokenizer", torch.float32)
+        loading.load_pipeline(files, models / "tokenizer", Precision(torch.float32))
 
 
 def test_a_damaged_encoder_does_not_stand_in_the_way_of_a_good_one(models: Path) -> None:

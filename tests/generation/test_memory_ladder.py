@@ -10,9 +10,17 @@ import pytest
 import torch
 from plain_diffusers import SETTINGS, edges, reference
 from style_pack.generation import memory_ladder
+from style_pack.generation.device import OUT_OF_MEMORY, TorchDevice
 from style_pack.generation.loading.pipeline import StylePipeline
-from style_pack.generation.memory_ladder import OUT_OF_MEMORY, MemoryLadder, SlicedAttention, is_out_of_memory
+from style_pack.generation.memory_ladder import MemoryLadder, SlicedAttention
 from style_pack.generation.sampler import GenerationResult, generate
+
+
+class Freed(TorchDevice):
+    """Notes what it is asked to keep."""
+
+    def __init__(self, note: Callable[..., None]) -> None:
+        self.free_memory = note
 
 
 def paint(pipeline: StylePipeline, **changes: Any) -> GenerationResult:
@@ -108,7 +116,7 @@ def test_the_device_is_freed_of_all_else_before_a_stage_does_with_less(
     fresh = replace(pipeline, encodings={})
     whole = paint(fresh)
     freed: list[tuple[Any, ...]] = []
-    short = replace(pipeline, encodings={}, make_room=lambda *kept: freed.append(kept))
+    short = replace(pipeline, encodings={}, device=Freed(lambda *kept: freed.append(kept)))
     module = torch.nn.ModuleDict({"denoiser": pipeline.denoiser, "vae": pipeline.vae}) if "." in part else None
     target = module.get_submodule(part) if module else getattr(pipeline, part)
     monkeypatch.setattr(target, "forward", fail_first(len(measures), target.forward))
@@ -143,7 +151,9 @@ def test_what_is_no_shortage_of_memory_passes_at_once(pipeline: StylePipeline, m
         raise Interrupted
 
     with pytest.raises(Interrupted):
-        generate(replace(pipeline, make_room=lambda *kept: calls.append(-1)), SETTINGS, edges(), [reference()], stop)
+        generate(
+            replace(pipeline, device=Freed(lambda *kept: calls.append(-1))), SETTINGS, edges(), [reference()], stop
+        )
     assert calls == [1]
 
 
@@ -180,7 +190,7 @@ def test_another_error_is_not_taken_for_a_shortage(
     unet = pipeline.denoiser.unet
     monkeypatch.setattr(unet, "forward", fail_first(1, unet.forward, error))
     with pytest.raises(type(error), match=str(error)):
-        paint(replace(pipeline, make_room=lambda *kept: pytest.fail("room was made")))
+        paint(replace(pipeline, device=Freed(lambda *kept: pytest.fail("room was made"))))
 
 
 def test_the_tensors_of_a_failed_try_are_gone_before_the_next_one() -> None:
@@ -195,7 +205,7 @@ def test_the_tensors_of_a_failed_try_are_gone_before_the_next_one() -> None:
 
     gc.disable()
     try:
-        with MemoryLadder(is_out_of_memory, lambda: None) as ladder:
+        with MemoryLadder(TorchDevice()) as ladder:
             assert ladder.run("testing", [], attempt) == "gone"
     finally:
         gc.enable()

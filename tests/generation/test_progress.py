@@ -8,6 +8,7 @@ import pytest
 import torch
 from plain_diffusers import SETTINGS, edges, read_scheduler_config, reference
 from style_pack.generation.denoise import _clean
+from style_pack.generation.device import TorchDevice
 from style_pack.generation.loading.pipeline import StylePipeline
 from style_pack.generation.plan import noise_levels
 from style_pack.generation.sampler import generate
@@ -64,7 +65,9 @@ def test_the_clean_latents_are_found_whatever_is_predicted(prediction: str) -> N
         assert (_clean(entering, predicted, sigma, scheduler) - clean).abs().max() <= 1e-3
 
 
-def test_an_interrupt_ends_encoding_and_decoding_between_two_layers(pipeline: StylePipeline) -> None:
+def test_an_interrupt_ends_encoding_and_decoding_between_two_layers(
+    pipeline: StylePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The blocks of a model are counted, and every one of them can be the last."""
     calls: list[str] = []
 
@@ -78,7 +81,9 @@ def test_an_interrupt_ends_encoding_and_decoding_between_two_layers(pipeline: St
                 raise Interrupted
 
         calls.clear()
-        watched = replace(pipeline, check=check, encodings={})
+        device = TorchDevice()
+        monkeypatch.setattr(device, "check_interrupted", check)
+        watched = replace(pipeline, device=device, encodings={})
         generate(watched, replace(SETTINGS, num_inference_steps=1), edges(), [reference()])
 
     run(-1)

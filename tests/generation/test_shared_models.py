@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from style_pack.generation.layers.int8 import kept_in
 from style_pack.generation.loading.files import check_files
 from style_pack.generation.loading.pipeline import StylePipeline, load_pipeline
+from style_pack.generation.loading.precision import Precision
 from style_pack.generation.loading.shared_models import SharedModels
 from style_pack.generation.sampler import generate
 
@@ -32,7 +33,7 @@ def load(
     base: Path = BASE,
 ) -> StylePipeline:
     files = check_files(base, controlnet, adapter, [MODELS / "ip-adapter-tiny" / "image_encoder"])
-    return load_pipeline(files, BASE / "tokenizer", dtype, shared=shared, kept=kept)
+    return load_pipeline(files, BASE / "tokenizer", Precision(dtype, kept), shared=shared)
 
 
 def halved(source: Path, target: Path) -> Path:

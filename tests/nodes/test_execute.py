@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from style_pack.generation.settings import FRACTIONS, WHOLE
+from style_pack.generation.settings import FLOAT_RANGES, INTEGER_RANGES
 
 Nodes = dict[str, Any]
 
@@ -51,6 +51,12 @@ def module(comfy_nodes: Nodes, name: str) -> Any:
     """A module of the pack under the name that ComfyUI's loader gave it."""
     package = comfy_nodes["CannyFromSketch"].__module__.rpartition(".")[0]
     return sys.modules[f"{package}.{name}"]
+
+
+def painting(comfy_nodes: Nodes) -> Any:
+    """The library's module of that name, as the nodes import it."""
+    pack = module(comfy_nodes, "sampler").__name__.rpartition(".nodes.")[0]
+    return importlib.import_module(f"{pack}.generation.painting")
 
 
 def colours(height: int = 96, width: int = 128) -> torch.Tensor:
@@ -180,7 +186,7 @@ def test_the_sampler_refuses_before_it_asks_for_the_pipeline(
 
 def test_the_settings_ranges_are_the_widgets(comfy_nodes: Nodes) -> None:
     widgets = {item.id: item for item in comfy_nodes["ControlNetIPAdapterSampler"].define_schema().inputs}
-    for name, low, high in (WHOLE | FRACTIONS).values():
+    for name, low, high in (INTEGER_RANGES | FLOAT_RANGES).values():
         assert (widgets[name].min, widgets[name].max) == (low, high)
 
 
@@ -406,4 +412,4 @@ def test_scores_come_with_what_they_were_computed_from(comfy_nodes: Nodes) -> No
 def test_edges_are_one_or_as_many_as_the_pictures(comfy_nodes: Nodes) -> None:
     score = module(comfy_nodes, "score")
     with pytest.raises(ValueError, match="edges holds 3 pictures and image 2: give one, or one an image"):
-        score._against_edges(torch.zeros(2, 64, 64, 3), torch.zeros(3, 64, 64, 3))
+        score.mean_edge_score([np.zeros((64, 64, 3), np.uint8)] * 2, [np.zeros((64, 64), np.uint8)] * 3)

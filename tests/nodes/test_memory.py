@@ -90,10 +90,20 @@ class Card:
         return run
 
 
+def device_of(card: Card, fused: bool) -> Any:
+    """ComfyUI's device, with attention as of another card."""
+    return type("Device", (card.memory.ComfyDevice,), {"fused_attention": fused})()
+
+
 def run(
-    card: Card, pipeline: StylePipeline, monkeypatch: pytest.MonkeyPatch, settings: GenerationSettings = SETTINGS
+    card: Card,
+    pipeline: StylePipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: GenerationSettings = SETTINGS,
+    *,
+    fused: bool = True,
 ) -> None:
-    pipeline.on_device, pipeline.off_device = card.memory.on_device, card.memory.off_device
+    pipeline.device = device_of(card, fused=fused)
     pipeline.image_processor = lambda pictures, **kwargs: SimpleNamespace(pixel_values=torch.zeros(1, 3, 224, 224))
     monkeypatch.setattr(pipeline.text_encoder, "forward", card.during("prompt", [torch.zeros(1, 77, 768)]))
     seen = SimpleNamespace(image_embeds=torch.zeros(1, 1024))
@@ -129,7 +139,6 @@ def test_with_lowvram_and_novram_only_the_models_of_one_stage_are_on_the_card(
     card = Card(comfy_nodes, monkeypatch, 4 * GB)
     monkeypatch.setattr(card.mm, "vram_state", card.mm.VRAMState[flag])
     pipeline = sd15(tmp_path)
-    pipeline.release = card.memory.release
     for _ in range(2):
         run(card, pipeline, monkeypatch)
         assert card.stages["sampling"].keys() == DENOISER
@@ -148,7 +157,6 @@ def test_with_gpu_only_nothing_ever_leaves_the_card(
     monkeypatch.setattr(card.mm.args, "gpu_only", True)
     assert where_to() == torch.device("meta")
     pipeline = sd15(tmp_path)
-    pipeline.release = card.memory.release
     for _ in range(2):
         run(card, pipeline, monkeypatch)
         assert card.stages["sampling"].keys() >= DENOISER
@@ -203,10 +211,10 @@ def test_what_comfyui_frees_keeps_no_copies_of_its_weights(comfy_nodes: Nodes, m
     monkeypatch.setattr(packed, "PACKED_CHANNELS", 16)
     conv = torch.nn.Conv2d(16, 24, 3)
     model = torch.nn.Sequential(conv)
-    assert memory.on_device(model) == torch.device("cpu")
+    assert memory.DEVICE.load(model) == torch.device("cpu")
     with torch.no_grad(), packed.packed_convolutions(model):
         assert conv in packed._kept
-    memory.on_device(model)
+    memory.DEVICE.load(model)
     assert conv in packed._kept
     mm.unload_all_models()
     assert conv not in packed._kept
@@ -219,9 +227,9 @@ def test_what_sampling_takes_is_made_room_for_beforehand(
     card = Card(comfy_nodes, monkeypatch, 8 * GB)
     pipeline = sd15(tmp_path)
     large = replace(SETTINGS, width=768, height=768)
-    for pipeline.fused_attention, stays in ((True, {"AutoencoderKL"}), (False, set())):
-        run(card, pipeline, monkeypatch)
-        run(card, pipeline, monkeypatch, large)
+    for fused, stays in ((True, {"AutoencoderKL"}), (False, set())):
+        run(card, pipeline, monkeypatch, fused=fused)
+        run(card, pipeline, monkeypatch, large, fused=fused)
         assert card.stages["sampling"].keys() == DENOISER | stays
 
 
@@ -231,9 +239,9 @@ def test_room_is_made_of_all_but_what_is_named(
     card = Card(comfy_nodes, monkeypatch, 15 * GB)
     pipeline = sd15(tmp_path)
     run(card, pipeline, monkeypatch)
-    card.memory.make_room(*pipeline.denoiser.units)
+    card.memory.DEVICE.free_memory(*pipeline.denoiser.units)
     assert card.loaded().keys() == DENOISER
-    card.memory.make_room()
+    card.memory.DEVICE.free_memory()
     assert card.loaded() == {}
 
 
@@ -242,7 +250,7 @@ def test_a_copied_module_is_no_part_of_the_card_and_an_unused_one_leaves_it(
 ) -> None:
     card = Card(comfy_nodes, monkeypatch, GB)
     module = torch.nn.Sequential(torch.nn.Linear(4, 4))
-    card.memory.on_device(module)
+    card.memory.DEVICE.load(module)
     copied = deepcopy(module)
     other = of_the_same_layers(module)
     assert vars(copied).keys() == vars(other).keys() == vars(torch.nn.Sequential()).keys()

@@ -52,15 +52,15 @@ def test_a_load_that_runs_out_of_memory_leaves_nothing_behind(
     monkeypatch.setattr(fake.mm, "vram_state", fake.mm.VRAMState[state])
     models = [card.model(3) for _ in range(3)]
     if fits:
-        fake.memory.on_device(*models[:fits])
+        fake.memory.DEVICE.load(*models[:fits])
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        fake.memory.on_device(*models)
+        fake.memory.DEVICE.load(*models)
     assert fake.mm.current_loaded_models == []
     assert {layer.place for layer in card.layers} == {"cpu"}
     assert card.free() == card.size
     assert not any(hasattr(layer, "comfy_patched_weights") for layer in card.layers)
     card.size = 1_000_000
-    fake.memory.on_device(*models)
+    fake.memory.DEVICE.load(*models)
     assert {layer.place for layer in card.layers} == {"meta"}
     assert len(fake.mm.current_loaded_models) == 3
     assert card.free() == 100_000
@@ -72,15 +72,15 @@ def test_an_interrupt_is_never_taken_for_a_shortage_of_memory(
     memory, mm = module(comfy_nodes, "host.memory"), importlib.import_module("comfy.model_management")
     for theirs in (torch.cuda.OutOfMemoryError, Exception):
         monkeypatch.setattr(mm, "OOM_EXCEPTION", theirs)
-        assert memory.is_out_of_memory(torch.cuda.OutOfMemoryError("CUDA out of memory."))
-        assert memory.is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8.91 GB)."))
-        assert not memory.is_out_of_memory(mm.InterruptProcessingException())
-        assert not memory.is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+        assert memory.DEVICE.is_out_of_memory(torch.cuda.OutOfMemoryError("CUDA out of memory."))
+        assert memory.DEVICE.is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8.91 GB)."))
+        assert not memory.DEVICE.is_out_of_memory(mm.InterruptProcessingException())
+        assert not memory.DEVICE.is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 def test_newer_comfyuis_answer_counts(comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     memory, mm = module(comfy_nodes, "host.memory"), importlib.import_module("comfy.model_management")
-    assert not memory.is_out_of_memory(RuntimeError("a device that torch does not know"))
+    assert not memory.DEVICE.is_out_of_memory(RuntimeError("a device that torch does not know"))
     monkeypatch.setattr(mm, "is_oom", lambda error: "does not know" in str(error), raising=False)
-    assert memory.is_out_of_memory(RuntimeError("a device that torch does not know"))
-    assert memory.is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8.91 GB)."))
+    assert memory.DEVICE.is_out_of_memory(RuntimeError("a device that torch does not know"))
+    assert memory.DEVICE.is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 8.91 GB)."))

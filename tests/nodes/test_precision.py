@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_execute import Nodes, module
+from test_execute import Nodes, module, painting
 
 GB = 10**9
 FP16, BF16, FP32 = torch.float16, torch.bfloat16, torch.float32
@@ -133,7 +133,6 @@ def test_a_pipeline_is_kept_in_what_comfyui_stores_and_computes_in_what_it_compu
     assert kept_in(pipeline.image_encoder) == FP16
     parts = (pipeline.denoiser, pipeline.vae, pipeline.text_encoder, pipeline.image_encoder)
     assert [next(part.parameters()).dtype for part in parts] == [FP32] * 4
-    sampler = module(comfy_nodes, "sampler")
-    settings = sampler.GenerationSettings("a castle", "", 1, 2, 2.0, "ddim", 64, 64)
-    described = sampler._describe(pipeline, settings, None)
+    settings = module(comfy_nodes, "sampler").GenerationSettings("a castle", "", 1, 2, 2.0, "ddim", 64, 64)
+    described = painting(comfy_nodes).describe_run(pipeline, settings, None)
     assert (described["dtype"], described["weights"]) == ("float32", "float16")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from style_pack.generation.settings import GenerationSettings
-from test_execute import Nodes, module
+from test_execute import Nodes, module, painting
 
 SETTINGS = GenerationSettings("a castle", "", 1, 4, 5.0, "ddim", 64, 64)
 CLEAN = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -60,7 +60,7 @@ def test_an_interrupt_ends_loading_between_two_files(comfy_nodes: Nodes) -> None
     with pytest.raises(mm.InterruptProcessingException):
         comfy_nodes["LoadStylePipeline"].execute(*chosen)
     pipeline = comfy_nodes["LoadStylePipeline"].execute(*chosen).args[0]
-    assert pipeline.check is mm.throw_exception_if_processing_interrupted
+    assert pipeline.device.check_interrupted is mm.throw_exception_if_processing_interrupted
 
 
 def test_the_vae_and_the_text_encoder_are_in_what_comfyui_was_started_with(
@@ -79,7 +79,7 @@ def test_the_vae_and_the_text_encoder_are_in_what_comfyui_was_started_with(
 def test_int8_is_the_denoisers_weights_and_info_says_so(comfy_nodes: Nodes) -> None:
     chosen = ("bundled/sd-tiny", "bundled/controlnet-canny-tiny", "bundled/ip-adapter-tiny", "int8")
     pipeline = comfy_nodes["LoadStylePipeline"].execute(*chosen).args[0]
-    told = module(comfy_nodes, "sampler")._describe(pipeline, SETTINGS, None)
+    told = painting(comfy_nodes).describe_run(pipeline, SETTINGS, None)
     assert (told["dtype"], told["weights"]) == ("float32", "int8")
     kinds = {value.dtype for value in pipeline.denoiser.state_dict().values()}
     assert kinds == {torch.float32, torch.int8}

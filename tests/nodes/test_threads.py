@@ -1,7 +1,6 @@
 """How many processors searches and small models take, and what waiting threads do."""
 
 import asyncio
-import importlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -12,7 +11,7 @@ import pytest
 import torch
 from comfyui import server_environment
 from multidict import MultiDict
-from test_execute import SAMPLER, SIZE, module
+from test_execute import SAMPLER, SIZE, module, painting
 
 Nodes = dict[str, Any]
 
@@ -69,9 +68,7 @@ def test_the_sampler_paints_with_the_bundled_models_on_one_thread(
     comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module(comfy_nodes, "provenance"), "write", lambda *told: None)
-    own = importlib.import_module(
-        module(comfy_nodes, "host.threads").__name__.replace(".nodes.host.threads", ".generation.sampler")
-    )
+    own = painting(comfy_nodes)
     seen, generate = [], own.generate
     monkeypatch.setattr(own, "generate", lambda *given: seen.append(torch.get_num_threads()) or generate(*given))
     chosen = ("bundled/sd-tiny", "bundled/controlnet-canny-tiny", "bundled/ip-adapter-tiny", "auto")

@@ -1,0 +1,113 @@
+"""A request to pictures, and `info`: all that decided them, so that they can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from .conditioning.references import Reference
+from .denoise import StepCallback
+from .layers.int8 import kept_in
+from .loading.pipeline import StylePipeline, add_lora, first_fitting
+from .request import SamplingRequest
+from .sampler import generate
+from .settings import MAX_SEED, GenerationSettings
+from .turbo import is_distilled
+
+ContentId = Callable[[Image.Image], str]
+
+
+@dataclass(frozen=True)
+class Painting:
+    """What a request became.
+
+    images: (N, H, W, 3) float32 RGB 0..1, on the CPU.
+    info: all that decided them, as JSON takes it.
+    seconds: stage -> wall time in seconds.
+    """
+
+    images: torch.Tensor
+    info: dict[str, object]
+    seconds: dict[str, float]
+
+
+def paint(
+    pipeline: StylePipeline,
+    request: SamplingRequest,
+    content_id: ContentId,
+    on_step: StepCallback = lambda step, steps, clean: None,
+) -> Painting:
+    """Sample what is asked for, see `generate`. content_id: the id that `info` has of an RGB picture."""
+    if request.settings.speed == "turbo":
+        pipeline = with_distilled_lora(pipeline, request.distilled_loras)
+    references = _references(request, pipeline.encoding_id)
+    negative = None if request.negative is None else Reference(request.negative)
+    result = generate(pipeline, request.settings, request.edges, references, on_step, negative)
+    edges = None if request.edges is None else content_id(_to_picture(request.edges))
+    info = describe_run(pipeline, result.settings, edges) | _describe_style(request, content_id)
+    info |= {"memory_steps": result.memory_steps, "decoded_in": result.decoded_in}
+    return Painting(result.images, info, result.seconds)
+
+
+def with_distilled_lora(pipeline: StylePipeline, files: Iterable[Path]) -> StylePipeline:
+    """Return a pipeline with the first distilled LoRA whose header fits the base model, unless it has one."""
+    if any(is_distilled(lora.name) for lora in pipeline.loras):
+        return pipeline
+    file = first_fitting(pipeline, files)
+    return pipeline if file is None else add_lora(pipeline, file, 1.0)
+
+
+def describe_run(pipeline: StylePipeline, settings: GenerationSettings, edges: str | None) -> dict[str, object]:
+    """Return all that decides a picture but its references. edges: the id of their picture."""
+    return {
+        "settings": asdict(settings),
+        "seeds": [(settings.seed + n) % (MAX_SEED + 1) for n in range(settings.num_images)],
+        "edges": edges,
+        "models": pipeline.identities,
+        "loras": [{key: vars(lora)[key] for key in ("name", "fingerprint", "strength")} for lora in pipeline.loras],
+        "scheduler_config": dict(pipeline.scheduler_config),
+        "dtype": str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch."),
+        "weights": str(kept_in(pipeline.denoiser)).removeprefix("torch."),
+        "versions": {package: version(package) for package in ("torch", "diffusers", "transformers")},
+    }
+
+
+def _describe_style(request: SamplingRequest, content_id: ContentId) -> dict[str, object]:
+    """Return the references with their weights, and the hashes of what else was handed in as a picture."""
+    references = [
+        dict(reference.about or {"id": content_id(reference.picture)}) | {"weight": weight}
+        for reference, weight in zip(request.references, request.weights, strict=True)
+    ]
+    return {
+        "references": references,
+        "negative_reference": None if request.negative is None else content_id(request.negative),
+        "style_mask": None if request.masks is None else _hash(request.masks),
+    }
+
+
+def _references(request: SamplingRequest, encoder: str) -> list[Reference]:
+    """Return the references as they are sampled with. encoder: the id of the pipeline's image encoder."""
+    if not request.references:
+        return []
+    masks = [None] if request.masks is None else list(request.masks)
+    masks = masks * len(request.references) if len(masks) == 1 else masks
+    given = zip(request.references, request.weights, masks, strict=True)
+    return [Reference(one.picture, one.read_encoding(encoder), weight, mask) for one, weight, mask in given]
+
+
+def _to_picture(edges: torch.Tensor) -> Image.Image:
+    """Return (1, 3, H, W) float 0..1 as an RGB picture."""
+    return Image.fromarray((edges[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy())
+
+
+def _hash(masks: torch.Tensor) -> str:
+    """Return the SHA-256 (hex) of masks' shape and values."""
+    digest = hashlib.sha256(str(tuple(masks.shape)).encode())
+    digest.update(masks.contiguous().numpy().tobytes())
+    return digest.hexdigest()
