@@ -117,17 +117,19 @@ def load_pipeline(
     shared: SharedModels | None = None,
     kept: torch.dtype | None = None,
     encoder_kept: torch.dtype | None = None,
+    prediction: str = "auto",
 ) -> StylePipeline:
     """Load the weights in `dtype` on the CPU, asking `check` between files. `tokenizer`: folder for a single file.
 
     shared: where models of the same file and precision are taken from, if they are in use. kept, encoder_kept: what the
     weights of UNet, ControlNet and IP-Adapter, and those of the image encoder, are kept in, where that is less.
+    prediction: what the UNet predicts, one of weights.PREDICTIONS; auto: as the file says.
     """
     shared = SharedModels() if shared is None else shared
     own_tokenizer = files.base_model.path / "tokenizer"
     parts = _share_base(files.base_model, dtype, shared, kept)
     check()
-    image_encoder = _share_image_encoder(files.image_encoder, dtype, shared, encoder_kept)
+    image_encoder = _share_image_encoder(files, dtype, shared, encoder_kept)
     encoder = image_encoder, _image_processor(image_encoder)
     check()
     denoiser = _share_denoiser(files, parts.pop("unet"), encoder, dtype, shared, kept)
@@ -138,7 +140,7 @@ def load_pipeline(
         image_encoder=encoder[0],
         image_processor=encoder[1],
         tokenizer=load_tokenizer(own_tokenizer if own_tokenizer.is_dir() else tokenizer),
-        scheduler_config=load_scheduler_config(files.base_model),
+        scheduler_config=load_scheduler_config(files.base_model, prediction),
         reads_hidden_states=bool(files.ip_adapter.hidden_size),
         check=check,
         identities={part: _identity(file) for part, file in vars(files).items()},
@@ -179,10 +181,12 @@ def _share_base(file: ModelFile, dtype: torch.dtype, shared: SharedModels, kept:
 
 
 def _share_image_encoder(
-    file: ModelFile, dtype: torch.dtype, shared: SharedModels, kept: torch.dtype | None
+    files: PipelineFiles, dtype: torch.dtype, shared: SharedModels, kept: torch.dtype | None
 ) -> CLIPVisionModelWithProjection:
+    file = files.image_encoder
+
     def load() -> dict[str, Any]:
-        model = load_image_encoder(file, dtype)
+        model = load_image_encoder(file, dtype, projected=not files.ip_adapter.hidden_size)
         keep_in(model, kept)
         return {"image_encoder": model}
 
@@ -203,7 +207,7 @@ def _share_denoiser(
     """
 
     def load() -> dict[str, Any]:
-        model = load_controlnet(files.controlnet, dtype)
+        model = load_controlnet(files.controlnet, dtype, files.base_model)
         keep_in(model, kept)
         return {"controlnet": model}
 
@@ -216,7 +220,8 @@ def _share_denoiser(
     of_base, of_adapter, of_control = (
         file_version(file.path) for file in (files.base_model, files.ip_adapter, files.controlnet)
     )
-    controlnet = shared.get({"controlnet": (of_control, dtype, kept)}, load)["controlnet"]
+    control = of_control, dtype, kept, of_base if files.controlnet.is_difference else None
+    controlnet = shared.get({"controlnet": control}, load)["controlnet"]
     added = (of_base, of_adapter, dtype, kept)
     unet = shared.get({"with_adapter": added, "adapter": added}, add_adapter)
     return Denoiser(unet["with_adapter"], controlnet, (base, unet["adapter"], controlnet))
