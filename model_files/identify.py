@@ -2,14 +2,18 @@
 
 import hashlib
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any
+from typing import Any, TypeVar
 
 from .json_files import JsonFile
 from .kinds import ModelFile, kind_of_file, kind_of_folder
+from .names import published_names, unscaled
 from .opening import (
+    PickleInside,
     Shapes,
     is_safetensors,
     load_pickle,
@@ -18,6 +22,8 @@ from .opening import (
     read_safetensors_metadata,
     shown,
 )
+
+Found = TypeVar("Found")
 
 # The weights files of a model's folder: diffusers' names, transformers' two, each with a variant such as fp16.
 _WEIGHTS = re.compile(
@@ -31,19 +37,32 @@ def read_shapes(path: Path) -> Shapes:
 
     Raises ValueError when the file is damaged or holds anything but tensors.
     """
-    if is_safetensors(path):
-        return read_safetensors_header(path)
-    return {key: tuple(value.shape) for key, value in load_pickle(path, "meta").items()}
+    return published_names(_read(path, read_safetensors_header, _pickled_shapes))
 
 
 def load_state_dict(path: Path) -> dict[str, Any]:
-    """Return {tensor name: torch.Tensor on the CPU}; nested dicts are joined with dots. Pickles load weights only."""
-    return load_safetensors(path) if is_safetensors(path) else load_pickle(path, "cpu")
+    """Return {tensor name: torch.Tensor on the CPU}; nested dicts are joined with dots. Pickles load weights only.
+
+    Names are the published ones; scaled fp8 (`scale_weight` beside a weight) comes as the float32 that it stands for.
+    """
+    return unscaled(published_names(_read(path, load_safetensors, lambda path: load_pickle(path, "cpu"))))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Return what a safetensors file says of itself in words; nothing for other files."""
-    return read_safetensors_metadata(path) if is_safetensors(path) else {}
+    return _read(path, read_safetensors_metadata, lambda _: {})
+
+
+def _read(path: Path, of_safetensors: Callable[[Path], Found], of_pickle: Callable[[Path], Found]) -> Found:
+    """Read a file as its name says, or as its content does where that is otherwise."""
+    if is_safetensors(path):
+        with suppress(PickleInside):
+            return of_safetensors(path)
+    return of_pickle(path)
+
+
+def _pickled_shapes(path: Path) -> Shapes:
+    return {key: tuple(value.shape) for key, value in load_pickle(path, "meta").items()}
 
 
 def load_folder(folder: Path) -> dict[str, Any]:

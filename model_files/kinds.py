@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from .foreign import foreign_model, lone_part
 from .json_files import JsonFile
 from .opening import Shapes, shape_of, shown
 
@@ -32,7 +33,8 @@ class ModelFile:
     cross_attention_dim: width of the text tokens that it was trained beside; 0 where that has no meaning.
     in_channels: of a checkpoint's UNet; 4, or more for inpainting and the like.
     hidden_size, projection_dim: of an image encoder; for an IP-Adapter, what its encoder must have (0 = any).
-    original_layout: whether its tensors have the names of its makers, and not diffusers'.
+    original_layout: whether its tensors have the names of its makers, and not diffusers' or transformers'.
+    is_difference: of a ControlNet that holds what is to be added to the base model's weights.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class ModelFile:
     hidden_size: int = 0
     projection_dim: int = 0
     original_layout: bool = False
+    is_difference: bool = False
 
     @property
     def is_folder(self) -> bool:
@@ -51,14 +54,16 @@ class ModelFile:
 
 def kind_of_file(path: Path, shapes: Shapes) -> ModelFile:
     """Raise ValueError in one sentence when a tensor by which a model is told has no such shape."""
-    for rule in (_checkpoint, _controlnet, _ip_adapter, _siglip, _clip, _dinov2, _lora):
+    if other := foreign_model(shapes):
+        return ModelFile(path, "unknown", other)
+    for rule in (_controlnet, _checkpoint, _ip_adapter, _siglip, _clip, _open_clip, _dinov2, _lora):
         try:
             kind = rule(path, shapes)
         except ValueError as error:
             raise ValueError(f"{shown(path.name)} {error}: download it again or choose another.") from error
         if kind:
             return kind
-    return ModelFile(path, "unknown", "a file of an unknown kind")
+    return ModelFile(path, "unknown", lone_part(shapes) or "a file of an unknown kind")
 
 
 def _checkpoint(path: Path, shapes: Shapes) -> ModelFile | None:
@@ -88,7 +93,9 @@ def _controlnet(path: Path, shapes: Shapes) -> ModelFile | None:
         return None
     width = _width(shapes, "attn2.to_k.weight")
     family = _FAMILIES.get(width, f"{width}-wide")
-    return ModelFile(path, "controlnet", f"a ControlNet for {family}", width, original_layout=original)
+    difference = "difference" in shapes
+    description = f"a difference ControlNet for {family}" if difference else f"a ControlNet for {family}"
+    return ModelFile(path, "controlnet", description, width, original_layout=original, is_difference=difference)
 
 
 def _ip_adapter(path: Path, shapes: Shapes) -> ModelFile | None:
@@ -128,6 +135,17 @@ def _siglip(path: Path, shapes: Shapes) -> ModelFile | None:
     if any(key.startswith("text_model.") for key in shapes):
         return ModelFile(path, "siglip", f"a SigLIP model ({hidden} wide)", hidden_size=hidden)
     return ModelFile(path, "unknown", f"a SigLIP image encoder without its text encoder ({hidden} wide)")
+
+
+def _open_clip(path: Path, shapes: Shapes) -> ModelFile | None:
+    """OpenCLIP's own layout; of a model with a text encoder the image encoder is meant."""
+    if not any(key.startswith("visual.transformer.resblocks.") for key in shapes):
+        return None
+    hidden, projection = shape_of(shapes, "visual.conv1.weight", 4)[0], shape_of(shapes, "visual.proj", 2)[1]
+    size = f"{hidden} wide, {projection} numbers an image"
+    return ModelFile(
+        path, "image_encoder", f"a CLIP image encoder ({size})", 0, 0, hidden, projection, original_layout=True
+    )
 
 
 def _dinov2(path: Path, shapes: Shapes) -> ModelFile | None:

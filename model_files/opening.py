@@ -3,7 +3,7 @@
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ _BITS = {
     **{name: 64 for name in ("I64", "U64", "F64", "C64")},
 }
 _TEXT = (b"version https://git-lfs", b"<!", b"<html", b"<?xml")  # how what is no model at all begins
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch's archive, pickle's protocols
 _DEEPEST = 8  # tables within tables of a pickle that are looked into
 
 
@@ -40,6 +41,10 @@ def shown(name: str, length: int = 100) -> str:
     """Return a name out of a file as a message can hold it: what can't be printed is escaped, and it is cut."""
     plain = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
     return plain if len(plain) <= length else f"{plain[: length - 1]}…"
+
+
+class PickleInside(ValueError):
+    """A file is named as safetensors, and begins as a pickle does."""
 
 
 def is_safetensors(path: Path) -> bool:
@@ -70,6 +75,8 @@ def _read_header(path: Path) -> tuple[Shapes, dict[str, Any]]:
         start = stream.read(8)
         length = int.from_bytes(start, "little")
         if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
+            if start.startswith(_PICKLES):
+                raise PickleInside(f"{shown(path.name)} is a PyTorch file under the name of a safetensors file.")
             raise _damaged(path, start + stream.read(32))
         try:
             header = json.loads(stream.read(length), object_pairs_hook=_once_each)
@@ -109,7 +116,12 @@ def load_pickle(path: Path, device: str) -> dict[str, Any]:
     if not start.startswith((b"PK", b"\x80")):  # a zip archive, or a pickle of protocol 2 and later
         raise _damaged(path, start, "it begins with neither an archive's nor a pickle's mark", "PyTorch weights")
     try:
-        tree = torch.load(path, map_location=device, weights_only=True, mmap=zipfile.is_zipfile(path))
+        with _holders(), path.open("rb") as stream:
+            if path.suffix.lower() == ".safetensors":  # by which torch would choose the other format
+                tree = torch.load(stream, map_location=device, weights_only=True)
+            else:
+                tree = torch.load(path, map_location=device, weights_only=True, mmap=zipfile.is_zipfile(path))
+        tree = {str(number): part for number, part in enumerate(tree)} if isinstance(tree, list) else tree
         if isinstance(tree, dict):
             inner = tree.get("state_dict", tree)
             return _flatten(inner if isinstance(inner, dict) else tree)
@@ -126,12 +138,20 @@ def load_pickle(path: Path, device: str) -> dict[str, Any]:
     raise ValueError(f"{shown(path.name)} holds a {type(tree).__name__}, not a table of tensors.")
 
 
-def _flatten(tree: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
+def _holders() -> AbstractContextManager[Any]:
+    """Let torch read the table of parameters that embeddings were saved in until 2023. Before 2.5 it can't be told."""
+    import torch
+
+    allowed = getattr(torch.serialization, "safe_globals", None)
+    return allowed([torch.nn.ParameterDict]) if allowed else nullcontext()
+
+
+def _flatten(tree: Any, prefix: str = "", depth: int = 0) -> dict[str, Any]:
     import torch
 
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        if isinstance(value, dict) and depth < _DEEPEST:
+        if isinstance(value, (dict, torch.nn.ParameterDict)) and depth < _DEEPEST:
             flat |= _flatten(value, f"{prefix}{key}.", depth + 1)
         elif isinstance(value, torch.Tensor):
             flat[f"{prefix}{key}"] = value

@@ -82,9 +82,10 @@ def cut_windows(segments: list[Segment], tokenizer: Any, load: Callable[[str], t
 
 def load_embedding(file: Path, width: int) -> torch.Tensor:
     """Return an embedding file's vectors as (n, width). Raises ValueError when none has the text encoder's width."""
-    for value in load_state_dict(file).values():
-        if value.ndim in (1, 2) and value.shape[-1] == width:
-            return value.reshape(-1, width)
+    for name, value in load_state_dict(file).items():
+        vectors = value[0] if value.ndim == 3 and len(value) == 1 else value
+        if vectors.ndim in (1, 2) and vectors.numel() and vectors.shape[-1] == width and "optimizer" not in name:
+            return vectors.reshape(-1, width)
     raise ValueError(
         f"embedding {file.name} holds no vectors of {width} numbers, which the text encoder of this base_model reads: "
         "choose one made for SD 1.5."

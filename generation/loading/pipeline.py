@@ -106,7 +106,7 @@ def load_pipeline(
     dtype, kept = precision.computed, precision.denoiser
     parts = _share_base(files.base_model, dtype, shared, kept)
     device.check_interrupted()
-    image_encoder = _share_image_encoder(files.image_encoder, dtype, shared, precision.image_encoder)
+    image_encoder = _share_image_encoder(files, dtype, shared, precision.image_encoder)
     encoder = image_encoder, _image_processor(image_encoder)
     device.check_interrupted()
     denoiser = _share_denoiser(files, parts.pop("unet"), encoder, dtype, shared, kept)
@@ -167,10 +167,12 @@ def _share_base(file: ModelFile, dtype: torch.dtype, shared: SharedModels, kept:
 
 
 def _share_image_encoder(
-    file: ModelFile, dtype: torch.dtype, shared: SharedModels, kept: torch.dtype | None
+    files: PipelineFiles, dtype: torch.dtype, shared: SharedModels, kept: torch.dtype | None
 ) -> CLIPVisionModelWithProjection:
+    file = files.image_encoder
+
     def load() -> dict[str, Any]:
-        model = load_image_encoder(file, dtype)
+        model = load_image_encoder(file, dtype, projected=not files.ip_adapter.hidden_size)
         keep_in(model, kept)
         return {"image_encoder": model}
 
@@ -191,7 +193,7 @@ def _share_denoiser(
     """
 
     def load() -> dict[str, Any]:
-        model = load_controlnet(files.controlnet, dtype)
+        model = load_controlnet(files.controlnet, dtype, files.base_model)
         keep_in(model, kept)
         return {"controlnet": model}
 
@@ -204,7 +206,8 @@ def _share_denoiser(
     of_base, of_adapter, of_control = (
         file_version(file.path) for file in (files.base_model, files.ip_adapter, files.controlnet)
     )
-    controlnet = shared.get({"controlnet": (of_control, dtype, kept)}, load)["controlnet"]
+    control = of_control, dtype, kept, of_base if files.controlnet.is_difference else None
+    controlnet = shared.get({"controlnet": control}, load)["controlnet"]
     added = (of_base, of_adapter, dtype, kept)
     unet = shared.get({"with_adapter": added, "adapter": added}, add_adapter)
     return Denoiser(unet["with_adapter"], controlnet, (base, unet["adapter"], controlnet))

@@ -13,9 +13,10 @@ from diffusers.loaders import single_file_utils
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from ...model_files.configs import clip_vision_config, unbuildable
-from ...model_files.identify import ModelFile, load_folder, load_state_dict, read_shapes
+from ...model_files.identify import ModelFile, load_folder, load_state_dict, read_metadata, read_shapes
 from ...model_files.json_files import JsonFile
 from ...model_files.opening import shown
+from .open_clip import vision_tower
 from .tensors import build, read_config, refuse
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -24,6 +25,7 @@ CONFIGS = Path(__file__).parent / "configs"
 DTYPE_ARGUMENT = "dtype" if tuple(map(int, diffusers.__version__.split(".")[:2])) >= (0, 40) else "torch_dtype"
 _PARTS = {"unet": "config.json", "vae": "config.json", "text_encoder": "config.json"}
 _PARTS["scheduler"] = "scheduler_config.json"
+_PROJECTION = "visual_projection.weight"
 _UNET, _VAE, _CONTROL = "model.diffusion_model.", "first_stage_model.", "control_model."  # of original names
 
 
@@ -59,6 +61,8 @@ def _load_base_file(file: ModelFile, dtype: torch.dtype) -> dict[str, Any]:
     unet = _converted(single_file_utils.convert_ldm_unet_checkpoint, state, unet_config, _UNET)
     vae = _converted(single_file_utils.convert_ldm_vae_checkpoint, state, vae_config, _VAE)
     text_config = _read_text_config(CONFIGS / "text_encoder", file)
+    for key in (key for key in text if key.endswith("token_embedding.weight")):
+        text[key] = text[key][: text_config.vocab_size]  # words that training added come last; no prompt reaches them
     return {
         "unet": build(UNet2DConditionModel, unet_config, unet, dtype, file),
         "vae": build(AutoencoderKL, vae_config, vae, dtype, file),
@@ -67,11 +71,30 @@ def _load_base_file(file: ModelFile, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def load_scheduler_config(file: ModelFile) -> dict[str, Any]:
-    return JsonFile.read((file.path if file.is_folder else CONFIGS) / "scheduler" / "scheduler_config.json").values
+    """Return the scheduler's configuration: a folder's own, or SD 1.5's with what a single file says otherwise."""
+    if file.is_folder:
+        return JsonFile.read(file.path / "scheduler" / "scheduler_config.json").values
+    return JsonFile.read(CONFIGS / "scheduler" / "scheduler_config.json").values | _prediction(file.path)
 
 
-def load_controlnet(file: ModelFile, dtype: torch.dtype) -> ControlNetModel:
-    """Raises ValueError in one sentence."""
+def _prediction(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint says that its UNet predicts: by the marks v_pred and ztsnr, or modelspec's metadata.
+
+    Zero terminal SNR and its spacing: Lin et al., Common Diffusion Noise Schedules and Sample Steps are Flawed, WACV
+    2024 (arXiv:2305.08891).
+    """
+    shapes, said = read_shapes(path), read_metadata(path).get("modelspec.prediction_type", "")
+    zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in shapes else {}
+    if zero_snr or "v_pred" in shapes or said in ("v", "v_prediction"):
+        return {"prediction_type": "v_prediction"} | zero_snr
+    return {}
+
+
+def load_controlnet(file: ModelFile, dtype: torch.dtype, base: ModelFile | None = None) -> ControlNetModel:
+    """Load a ControlNet. base: what the weights of a difference ControlNet are added to.
+
+    Raises ValueError in one sentence.
+    """
     if file.is_folder:
         return _load_folder(ControlNetModel, file.path, dtype, file)
     config, state = read_config(CONFIGS / "controlnet"), load_state_dict(file.path)
@@ -79,23 +102,32 @@ def load_controlnet(file: ModelFile, dtype: torch.dtype) -> ControlNetModel:
         bare = not any(key.startswith(_CONTROL) for key in state)
         state = {f"{_CONTROL}{key}": value for key, value in state.items()} if bare else state
         state = _converted(single_file_utils.convert_controlnet_checkpoint, state, config, _CONTROL)
+    if file.is_difference and base is not None:
+        trunk = load_base(base, torch.float32)["unet"].state_dict()
+        state = {name: value + trunk[name] if name in trunk else value for name, value in state.items()}
     return build(ControlNetModel, config, state, dtype, file)
 
 
-def load_image_encoder(file: ModelFile, dtype: torch.dtype) -> CLIPVisionModelWithProjection:
-    """Raises ValueError in one sentence."""
+def load_image_encoder(file: ModelFile, dtype: torch.dtype, projected: bool = True) -> CLIPVisionModelWithProjection:
+    """Load an image encoder. projected: whether its projection is used; else a file may lack it.
+
+    Raises ValueError in one sentence.
+    """
     folder = file.path.parent if file.path.stem in ("model", "pytorch_model") else file.path
     described = (folder / "config.json").is_file()
+    state = load_folder(file.path) if file.is_folder else load_state_dict(file.path)
+    state = vision_tower(state) if file.original_layout else state
+    if not projected and _PROJECTION not in state:
+        state[_PROJECTION] = torch.zeros(1, file.hidden_size)
     try:
         if described:
             config = CLIPVisionConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         else:
-            config = CLIPVisionConfig(**clip_vision_config(read_shapes(file.path)))
+            config = CLIPVisionConfig(**clip_vision_config({name: tuple(value.shape) for name, value in state.items()}))
     except unbuildable() as error:
         raise ValueError(
             f"image encoder {file.path.name} {shown(str(error))}: download it again or choose another."
         ) from error
-    state = load_folder(file.path) if file.is_folder else load_state_dict(file.path)
     return _build_clip(CLIPVisionModelWithProjection, config, state, dtype, file)
 
 
