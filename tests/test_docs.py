@@ -82,3 +82,10 @@ def test_every_script_that_makes_a_picture_of_the_docs_is_there() -> None:
     shown = {Path(link).name for page in PAGES for link in links(page)}
     assert pictures <= shown
     assert (ROOT / "docs" / "strengths.jpg").stat().st_size <= 300_000
+
+
+def test_the_changelog_begins_with_the_version_that_the_project_states() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    [version] = re.findall(r'^version = "(.+)"$', project, re.MULTILINE)
+    titles = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.fullmatch(rf"{re.escape(version)} \(\d{{4}}-\d\d-\d\d\)", titles[0])

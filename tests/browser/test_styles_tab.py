@@ -254,8 +254,8 @@ def test_it_fits_a_narrow_window_and_both_themes(editor: ComfyPage, comfy_server
     expect(tab.get_by_label("Chosen style")).to_be_visible()
     if folder := os.environ.get("SCREENSHOTS"):
         page.evaluate(SHORTEN, [str(comfy_server.base), "ComfyUI"])
-        below_banner = {"x": 0, "y": 40, "width": 1000, "height": 860}  # the page announces things above its tabs
-        picture = page.screenshot(clip=below_banner)
+        # From 40 on: above its tabs the page announces things.
+        picture = page.screenshot(clip={"x": 0, "y": 40, "width": 1000, "height": 860})
         (Path(folder) / "styles_tab.png").write_bytes(picture)
     assert tab.locator(".style-rag-grid").evaluate("grid => grid.clientHeight") > 300
     page.set_viewport_size({"width": 480, "height": 700})
