@@ -39,7 +39,7 @@ from training.styles import STYLES  # noqa: E402
 from training.vocabulary import HELD_OUT_TEMPLATES, TEMPLATES  # noqa: E402
 
 TEXT_STRATEGIES = ("semantic", "keyword", "hybrid")
-MIN_SCORE = 0.99  # what docs/retrieval.md advises, chosen with --choose
+MIN_SCORE = 0.99  # what docs/measurements/retrieval.md advises, chosen with --choose
 THRESHOLDS = (0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
 DEPTH = 20  # how far down the first right match is looked for
 PER_LABEL = 8  # prompts

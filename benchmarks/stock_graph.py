@@ -22,7 +22,8 @@ from pack import ROOT
 sys.path.append(str(ROOT / "dev"))
 from places import comfyui_path  # noqa: E402
 
-# Our schedulers' names -> KSampler's sampler and scheduler of the same kind; their sigmas differ (docs/speed.md).
+# Our schedulers' names -> KSampler's sampler and scheduler of the same kind. Their sigmas differ, as
+# docs/measurements/speed.md says.
 SAMPLERS = {
     "dpmpp_2m_karras": ("dpmpp_2m", "karras"),
     "dpmpp_2m": ("dpmpp_2m", "normal"),

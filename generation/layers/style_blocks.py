@@ -1,4 +1,4 @@
-"""Which blocks of the UNet see the reference, by style mode. What was measured: docs/style_control.md."""
+"""Which blocks of the UNet see the reference, by style mode. What was measured: docs/measurements/style_control.md."""
 
 from __future__ import annotations
 

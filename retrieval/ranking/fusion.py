@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 # Chosen on wordings that the bundled encoder was trained with, among those that leave hybrid ahead of each strategy in
-# both libraries by benchmarks/retrieval_quality.py --choose: docs/retrieval.md has the figures, and why not 4.
+# both libraries by benchmarks/retrieval_quality.py --choose. docs/measurements/retrieval.md has the figures, and why
+# not 4.
 KEYWORD = 3.0
 COVERAGE = 2  # the exponent of the share that is covered
 CAPTION = 0.25

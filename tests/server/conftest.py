@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
 from collections.abc import Iterator
 
+import make
 import pytest
 from comfyui import ComfyServer
-from places import ROOT
 
 
 class MakeServe(ComfyServer):
     """What `make serve` starts once everything is set up, on a port and with a base of its own."""
 
     def command(self) -> list[str]:
-        asked = ["make", "--no-print-directory", "-n", "serve", f"PORT={self.port}", f"BASE={self.base}"]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-        said = subprocess.run(asked, cwd=ROOT, env=inherited, capture_output=True, text=True, check=True).stdout
-        python, script, *arguments = shlex.split(said.splitlines()[-1])
-        return [str(ROOT / python), str(ROOT / script), *arguments]
+        variables, _ = make.read([f"PORT={self.port}", f"BASE={self.base}"], {})
+        [started] = make.COMMANDS["serve"].programs
+        return make.program(started, variables)
 
 
 @pytest.fixture(scope="session")
