@@ -18,25 +18,28 @@ class CannyFromSketch(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         threshold = (
-            "For mode canny alone: a pixel is an edge above high_threshold, and above low_threshold when it touches "
-            "one (0-255). The other modes choose for themselves."
+            "Only for mode canny (0-255). A pixel is an edge above high_threshold. Above low_threshold it is one only "
+            "where it touches another. The other modes choose for themselves."
         )
-        size = "In pixels, rounded to a multiple of 8. 0: keep the sketch's; with one of both 0, keep its proportions."
+        size = (
+            "In pixels, rounded to a multiple of 8. 0 keeps the sketch's size. Set only one side to scale in "
+            "proportion."
+        )
         return io.Schema(
             node_id="CannyFromSketch",
             display_name="Canny From Sketch",
             category="Style RAG",
-            description="Turns a drawing, a photo of one, a coloured picture or a finished edge map into white lines "
-            "on black, and shows them on top of it.",
+            description="Draws the lines of a sketch white on black, and shows them on top of it. Takes drawings, "
+            "photos of them, coloured pictures and finished edge maps.",
             inputs=[
                 io.Image.Input("image", tooltip="The sketch, light or dark."),
                 io.Combo.Input(
                     "mode",
                     options=list(MODES),
                     default="auto",
-                    tooltip="auto: recognises photographed paper, pencil, light on dark, transparent drawings, "
-                    "coloured pictures and finished edges, and treats each as it needs. canny: exactly OpenCV's "
-                    "Canny, two lines a stroke. lineart: a drawing, whatever it looks like. edge_map: finished edges.",
+                    tooltip="auto: recognise the kind of sketch and treat it as it needs (pencil, photographed paper, "
+                    "light on dark, transparent, coloured, finished edges). canny: exactly OpenCV's Canny, two lines "
+                    "a stroke. lineart: treat it as a drawing. edge_map: finished edges.",
                 ),
                 io.Int.Input("low_threshold", default=50, min=0, max=255, tooltip=threshold),
                 io.Int.Input("high_threshold", default=150, min=0, max=255, tooltip=threshold),
@@ -46,8 +49,8 @@ class CannyFromSketch(io.ComfyNode):
                     "fit",
                     options=list(FITS),
                     default="pad",
-                    tooltip="When the proportions differ: pad leaves the rest empty, crop cuts the middle out, "
-                    "stretch bends.",
+                    tooltip="For other proportions. pad: add an empty border. crop: keep the centre. stretch: "
+                    "distort to fit.",
                 ),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Link LoadImage's MASK for a drawing on a transparent background."
@@ -55,7 +58,7 @@ class CannyFromSketch(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(display_name="edges", tooltip="White lines on black, for any Canny ControlNet."),
-                io.String.Output(display_name="report", tooltip="What was detected and done, in a line a picture."),
+                io.String.Output(display_name="report", tooltip="What was recognised and done, one line per picture."),
             ],
             **SHOWS,
         )

@@ -39,54 +39,61 @@ class StyleKnowledgeBase(io.ComfyNode):
             node_id="StyleKnowledgeBase",
             display_name="Style Knowledge Base",
             category="Style RAG",
-            description="Opens a knowledge base of style pictures, embeds what is new in its sources with CLIP, and "
-            "keeps the vectors in Chroma under ComfyUI's user folder. Adding a style is adding a picture.",
+            description="Opens a collection of style pictures and keeps it up to date with its sources. Each new "
+            "picture is embedded once. Adding a style is adding a picture.",
             inputs=[
                 io.String.Input(
                     "name",
                     default="starter",
-                    tooltip="Which knowledge base: made at its first use, under ComfyUI's user folder.",
+                    tooltip="Which knowledge base. It is made at its first use, in ComfyUI's user folder.",
                 ),
                 io.String.Input(
                     "sources",
                     default="styles",
                     multiline=True,
-                    tooltip="A line each: a folder (with all below it), a picture file, a .stylepack, a picture's "
-                    "http(s) URL, or a .txt of such URLs. Relative paths are looked for in ComfyUI's input folder, "
-                    "then in the pack. Empty: open only.",
+                    tooltip="One a line: a folder (with all below it), a picture file, a .stylepack, the http(s) URL "
+                    "of a picture, or a .txt of such URLs. A relative path is looked for in ComfyUI's input folder, "
+                    "then in the pack. Empty: only open.",
                 ),
                 io.Combo.Input(
                     "encoder",
                     options=paths.model_options("encoder"),
                     default="openai/clip-vit-base-patch32",
-                    tooltip="The model that pictures and prompts are compared with: CLIP or SigLIP; DINOv2 for the "
-                    "strategy image alone. A knowledge base stays with the one that made it, until rebuild.",
+                    tooltip="The model that compares pictures and prompts: CLIP or SigLIP. DINOv2 is only for the "
+                    "strategy image. A knowledge base stays with the one that made it, until rebuild.",
                 ),
                 io.Combo.Input(
                     "update",
                     options=list(UPDATES),
                     default="sync",
-                    tooltip="sync: add new, embed changed again, drop what vanished from these sources. add: never "
-                    "drop. rebuild: embed all anew; the old state stays until the new one is whole. open: read none.",
+                    tooltip="sync: add what is new, update what changed, drop what is gone from these sources. add: "
+                    "never drop. rebuild: embed everything again; the old state stays until that is done. open: read "
+                    "no source.",
                 ),
                 io.Image.Input("images", optional=True, tooltip="Pictures to add, such as results you liked."),
                 io.String.Input(
-                    "captions", optional=True, default="", multiline=True, tooltip="A line an image of `images`."
+                    "captions",
+                    optional=True,
+                    default="",
+                    multiline=True,
+                    tooltip="One line for each picture of images.",
                 ),
-                io.String.Input("tags", optional=True, default="", tooltip="Tags for `images`, separated by commas."),
+                io.String.Input(
+                    "tags", optional=True, default="", tooltip="Tags for all pictures of images, separated by commas."
+                ),
                 StylePipelineSocket.Input(
                     "pipeline",
                     optional=True,
-                    tooltip="When linked, what its IP-Adapter reads of each picture is stored too, so that the sampler "
-                    "need not encode a retrieved style again.",
+                    tooltip="Link it to store what its IP-Adapter reads of each picture. The sampler then need not "
+                    "encode a retrieved style again.",
                 ),
                 io.Combo.Input(
                     "caption_encoder",
                     options=[_NONE, *paths.model_options("caption_encoder")],
                     optional=True,
                     default=_NONE,
-                    tooltip="A sentence encoder for captions and tags: hybrid then also finds pictures by the meaning "
-                    "of their captions, for words that the other encoder has hardly met.",
+                    tooltip="A sentence encoder for captions and tags. hybrid then also finds pictures by the "
+                    "meaning of their captions. It helps with words that the other encoder hardly knows.",
                 ),
             ],
             outputs=[

@@ -22,14 +22,14 @@ class LoadStyleLoRA(io.ComfyNode):
             node_id="LoadStyleLoRA",
             display_name="Load Style LoRA",
             category="Style RAG",
-            description="Adds a LoRA for Stable Diffusion 1.5 to a pipeline, and leaves the pipeline itself as it is "
-            "for other branches. Several are chained.",
+            description="Adds a LoRA for Stable Diffusion 1.5 to a pipeline. Chain several nodes for several LoRAs. "
+            "Other branches of the graph keep the pipeline without it.",
             inputs=[
                 StylePipelineSocket.Input("pipeline", tooltip="From Load Style Pipeline or another Load Style LoRA."),
                 io.Combo.Input(
                     "lora",
                     options=paths.model_options("lora"),
-                    tooltip="From models/loras: kohya's or diffusers' layout, recognised by its header.",
+                    tooltip="A file of models/loras, in the layout of kohya, diffusers or peft.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -37,7 +37,7 @@ class LoadStyleLoRA(io.ComfyNode):
                     min=-2.0,
                     max=2.0,
                     step=0.05,
-                    tooltip="How much of it, on UNet and text encoder alike. 0: none; below 0: its opposite.",
+                    tooltip="How much of it, on UNet and text encoder. 0 is none. Below 0 is its opposite.",
                 ),
             ],
             outputs=[

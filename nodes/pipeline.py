@@ -23,27 +23,27 @@ class LoadStylePipeline(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         tooltips = {
-            "base_model": "Stable Diffusion 1.5: a checkpoint from models/checkpoints, a folder from "
-            "models/diffusers, or the bundled miniature, which is a demonstration.",
-            "controlnet": "ControlNet for SD 1.5, from models/controlnet: keeps the picture's structure to the edges.",
-            "ip_adapter": "IP-Adapter for SD 1.5 (base, light, plus, plus-face, full-face), from models/ipadapter. "
-            "Its image encoder is found in models/clip_vision by the widths in the files' headers.",
+            "base_model": "Stable Diffusion 1.5: a checkpoint of models/checkpoints, or a folder of models/diffusers. "
+            "The bundled one is a small demonstration.",
+            "controlnet": "A ControlNet for SD 1.5, from models/controlnet. It makes the picture follow the edges.",
+            "ip_adapter": "An IP-Adapter for SD 1.5 (base, light, plus, plus-face, full-face), from models/ipadapter. "
+            "Its image encoder is found in models/clip_vision by itself.",
         }
         options = {part: paths.model_options(part) for part in _PARTS}
         return io.Schema(
             node_id="LoadStylePipeline",
             display_name="Load Style Pipeline",
             category="Style RAG",
-            description="Loads Stable Diffusion 1.5, a ControlNet and an IP-Adapter as one pipeline. Files are "
-            "recognised by their headers, and are checked to fit together before anything is loaded.",
+            description="Loads Stable Diffusion 1.5, a ControlNet and an IP-Adapter as one pipeline. First it checks "
+            "that the three files fit together.",
             inputs=[
                 *(io.Combo.Input(part, options=options[part], tooltip=tooltips[part]) for part in _PARTS),
                 io.Combo.Input(
                     "precision",
                     options=list(PRECISIONS),
                     default="auto",
-                    tooltip="Number format of the weights. auto: fp16 on a GPU that is good at it, else fp32. "
-                    "int8: UNet and ControlNet take half of fp16's memory, and compute as auto does.",
+                    tooltip="The number format of the weights. auto: fp16 on a GPU that is good at it, else fp32. "
+                    "int8: half of fp16's memory for UNet and ControlNet, a little slower.",
                 ),
             ],
             outputs=[

@@ -29,23 +29,23 @@ class RetrieveStyle(io.ComfyNode):
             node_id="RetrieveStyle",
             display_name="Retrieve Style",
             category="Style RAG",
-            description="Finds the style references of a knowledge base that fit the prompt best, and shows them "
-            "with ranks and scores. When nothing reaches min_score it returns none, and the sampler paints without a "
-            "style.",
+            description="Finds the pictures of a knowledge base that fit the prompt best, and shows them with ranks "
+            "and scores. When nothing reaches min_score it returns none, and the sampler paints without a style.",
             inputs=[
                 StyleKB.Input("knowledge_base", tooltip="From Style Knowledge Base."),
                 io.String.Input(
                     "prompt",
                     multiline=True,
                     default="",
-                    tooltip="What the picture should be; its style words do the finding.",
+                    tooltip="What the picture should be. Its style words find the reference.",
                 ),
                 io.Combo.Input(
                     "strategy",
                     options=list(STRATEGIES),
                     default="hybrid",
-                    tooltip="semantic: CLIP, prompt against pictures. keyword: BM25 over name, caption and tags. "
-                    "image: CLIP, query_image against pictures. hybrid: all that apply, fused by rank.",
+                    tooltip="semantic: compare the prompt with the pictures (CLIP). keyword: look for its words in "
+                    "name, caption and tags (BM25). image: compare query_image with the pictures. hybrid: all that "
+                    "apply.",
                 ),
                 io.Int.Input("top_k", default=1, min=1, max=16, tooltip="How many references to return."),
                 io.Float.Input(
@@ -54,8 +54,8 @@ class RetrieveStyle(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Drop matches whose score lies below. The score is the share of unrelated pairs of this "
-                    "knowledge base that are less alike: 0.5 = chance.",
+                    tooltip="Drop matches with a lower score. The score is the share of unrelated pairs of this "
+                    "knowledge base that are less alike. 0.5 is chance.",
                 ),
                 io.Float.Input(
                     "diversity",
@@ -63,27 +63,27 @@ class RetrieveStyle(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="0: the best matches. Higher: references that differ more from one another (MMR).",
+                    tooltip="0: the best matches. Higher: references that differ more from each other (MMR).",
                 ),
                 io.String.Input(
                     "filter",
                     default="",
-                    tooltip="What must hold of a picture, such as (tag:ukiyo-e OR tag:ink) license:CC0 date:>=2024 "
-                    "-size:<512. Fields: tag, license, folder, name, date, size, width, height.",
+                    tooltip="Only return pictures that match, for example (tag:ukiyo-e OR tag:ink) license:CC0 "
+                    "date:>=2024 -size:<512. Fields: tag, license, folder, name, date, size, width, height.",
                 ),
                 io.Image.Input(
                     "query_image",
                     optional=True,
-                    tooltip="A picture whose look is wanted, for the strategies image and hybrid.",
+                    tooltip="A picture with the look that you want. For the strategies image and hybrid.",
                 ),
-                io.String.Input("avoid", optional=True, default="", tooltip="What the style must not be."),
+                io.String.Input("avoid", optional=True, default="", tooltip="Words for what the style must not be."),
                 io.String.Input(
                     "pinned",
                     optional=True,
                     default="",
                     multiline=True,
-                    tooltip="Ids from an explanation, a line each, with or without a score after them: these alone "
-                    "are returned. 'none': none is. A PNG's own workflow has those of its picture.",
+                    tooltip="Ids from an explanation, one a line, with or without a score after them. Only these are "
+                    "returned. 'none' returns nothing. The workflow in a PNG has the ids of its picture.",
                 ),
             ],
             outputs=[
@@ -92,8 +92,9 @@ class RetrieveStyle(io.ComfyNode):
                 io.Image.Output(display_name="images", is_output_list=True, tooltip="All matches, best first."),
                 io.String.Output(
                     display_name="explanation",
-                    tooltip="JSON list, an object a match: id, name, file, tags, licence, score, cosine, rank per "
-                    "strategy, matching words and tags, runner-up and margin; or a single one that says why none.",
+                    tooltip="A JSON list with one object per match (id, name, file, tags, licence, score, cosine, "
+                    "ranks, matching words and tags, runner-up, margin), or one object that says why nothing "
+                    "matched.",
                 ),
             ],
             **SHOWS,

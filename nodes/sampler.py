@@ -21,7 +21,9 @@ from .sampler_inputs import read_request
 from .sockets import StylePipelineSocket, StyleReferencesSocket
 from .style_inputs import style_inputs
 
-_CLIP_SKIP = "Which layer of the text encoder is read, from its last, 1. Models made for 2 say so."
+_CLIP_SKIP = (
+    "Which layer of the text encoder is read, counted from its last, 1. Choose 2 when the model's author says so."
+)
 
 
 class ControlNetIPAdapterSampler(io.ComfyNode):
@@ -30,13 +32,13 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         share = "As a share of the steps, 0 to 1."
-        size = "In pixels, a multiple of 8. 0: as the edges; without edges both are needed."
+        size = "In pixels, a multiple of 8. 0 takes the size of the edges. Without edges set both sides."
         return io.Schema(
             node_id="ControlNetIPAdapterSampler",
             display_name="ControlNet + IP-Adapter Sampler",
             category="Style RAG",
-            description="Paints a picture whose structure follows the edges and whose style follows the references. "
-            "Without edges there is no ControlNet, without references no style.",
+            description="Paints a picture. Its structure follows the edges, and its style follows the references. "
+            "Without edges there is no ControlNet. Without references there is no style.",
             inputs=[
                 StylePipelineSocket.Input("pipeline", lazy=True, tooltip="From Load Style Pipeline."),
                 io.String.Input("prompt", multiline=True, default="", tooltip="What the picture shows. Any length."),
@@ -56,12 +58,12 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                     min=1.0,
                     max=30.0,
                     step=0.1,
-                    tooltip="Guidance: how hard to follow the prompt. 1: off.",
+                    tooltip="Guidance: how strictly to follow the prompt. Set it to 1 to turn guidance off.",
                 ),
                 io.Combo.Input(
                     "scheduler",
                     options=list(SCHEDULERS),
-                    tooltip="How noise is removed, from the checkpoint's own config.",
+                    tooltip="How noise is removed. Built from the checkpoint's own config.",
                 ),
                 io.Int.Input("width", default=0, min=0, max=2048, step=8, tooltip=size),
                 io.Int.Input("height", default=0, min=0, max=2048, step=8, tooltip=size),
@@ -96,7 +98,7 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                     min=0.0,
                     max=2.0,
                     step=0.05,
-                    tooltip="How much of the reference's style.",
+                    tooltip="How much of the reference's style to take.",
                 ),
                 io.Float.Input(
                     "style_start",
@@ -118,22 +120,22 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                     "style_mode",
                     options=list(STYLE_MODES),
                     default="full",
-                    tooltip="Which blocks of the UNet see the reference. full: all; style: those of the look; "
-                    "composition: those of the layout.",
+                    tooltip="Which blocks of the UNet see the reference. full: all. style: those for the look. "
+                    "composition: those for the layout.",
                 ),
                 io.Combo.Input(
                     "speed",
                     options=list(SPEEDS),
                     default="exact",
-                    tooltip="exact: the same picture as plain diffusers. balanced: guidance and deep layers only where "
-                    "they matter most. turbo: 4 to 8 steps with an LCM or Hyper-SD LoRA from models/loras.",
+                    tooltip="exact: the same picture as plain diffusers. balanced: about twice as fast, a picture near "
+                    "the exact one. turbo: 4 to 8 steps with an LCM or Hyper-SD LoRA from models/loras.",
                 ),
                 io.Image.Input("edges", optional=True, tooltip="White lines on black, from Canny From Sketch."),
                 StyleReferencesSocket.Input("references", optional=True, tooltip="From Retrieve Style."),
                 io.Image.Input(
                     "reference_image",
                     optional=True,
-                    tooltip="A picture as style reference, when references is not linked.",
+                    tooltip="A picture as style reference. Used when references is not linked.",
                 ),
                 *style_inputs(),
                 io.Int.Input("clip_skip", optional=True, default=1, min=1, max=MAX_CLIP_SKIP, tooltip=_CLIP_SKIP),
@@ -142,8 +144,8 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                 io.Image.Output(display_name="image", tooltip="The pictures."),
                 io.String.Output(
                     display_name="info",
-                    tooltip="JSON: all that decided the picture, its references and models, seconds a stage, peak "
-                    "memory.",
+                    tooltip="JSON: everything that decided the picture, its references and models, seconds a stage, "
+                    "peak memory.",
                 ),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],

@@ -19,19 +19,19 @@ class ScoreStyledImage(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        share = "the share of unrelated pairs of the knowledge base that are less alike: 0.5 = chance."
+        share = "the share of unrelated pairs of the knowledge base that are less alike. 0.5 is chance."
         return io.Schema(
             node_id="ScoreStyledImage",
             display_name="Score Styled Image",
             category="Style RAG",
             description="Measures how well a picture follows the edges, the style references and the prompt that it "
-            "was made from, each from 0 to 1. For comparing settings with one another.",
+            "was made from, each from 0 to 1. Use it to compare settings.",
             inputs=[
-                io.Image.Input("image", tooltip="The picture to score. Of a batch, the mean is given."),
-                io.Image.Input("edges", tooltip="The edges that it was to follow, from Canny From Sketch."),
-                StyleReferencesSocket.Input("references", tooltip="The references whose style it was to take."),
-                io.String.Input("prompt", multiline=True, default="", tooltip="What it was to show, in which style."),
-                StyleKB.Input("knowledge_base", tooltip="Its encoder compares, and its pictures say what chance is."),
+                io.Image.Input("image", tooltip="The picture to score. For a batch the scores are means."),
+                io.Image.Input("edges", tooltip="The edges that it should follow, from Canny From Sketch."),
+                StyleReferencesSocket.Input("references", tooltip="The references whose style it should have."),
+                io.String.Input("prompt", multiline=True, default="", tooltip="What it should show, in which style."),
+                StyleKB.Input("knowledge_base", tooltip="Its encoder compares. Its pictures say what chance is."),
             ],
             outputs=[
                 io.Float.Output(
