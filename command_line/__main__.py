@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ..retrieval.store.store import StyleStore
 
 DEFAULT_ROOT = COMFYUI / "user" / "__style_rag"
+STRATEGIES = ("hybrid", "semantic", "keyword", "image")
+FILTER = "only matches such as 'tag:ukiyo-e date:>=2024'; one that begins with a dash: --filter=-tag:noir"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,20 +48,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("name", help="of the knowledge base")
+    shared.add_argument("name", help="the knowledge base")
     shared.add_argument("--root", type=Path, default=DEFAULT_ROOT, help="folder of all knowledge bases (%(default)s)")
-    shared.add_argument("--json", action="store_true", help="answer with one JSON value")
-    shared.add_argument("--wait", type=float, default=60, help="seconds for another writer to end (%(default)s)")
+    shared.add_argument("--json", action="store_true", help="answer with one JSON value, for programs")
+    shared.add_argument(
+        "--wait", type=float, default=60, help="how many seconds to wait for another program that writes (%(default)s)"
+    )
     encoding = argparse.ArgumentParser(add_help=False)
     encoding.add_argument(
         "--encoder",
         default=DEFAULT,
-        help="as the node lists it, below the models folder, or a path: a folder or file of CLIP, SigLIP or DINOv2, in "
-        "fp32, fp16 or bf16 (%(default)s)",
+        help="the model that compares pictures and prompts: as the node lists it, or the path of a folder or file "
+        "of CLIP, SigLIP or DINOv2 (%(default)s)",
     )
-    encoding.add_argument("--caption-encoder", help="Sentence-BERT folder, likewise: captions, too, then find pictures")
+    encoding.add_argument(
+        "--caption-encoder", help="a Sentence-BERT folder, by name or path: then captions find pictures too"
+    )
     encoding.add_argument("--models", type=Path, default=MODELS, help="ComfyUI's models folder (%(default)s)")
-    encoding.add_argument("--device", default="cpu", help="torch device that it computes on (%(default)s)")
+    encoding.add_argument("--device", default="cpu", help="the torch device that it computes on (%(default)s)")
     parser = argparse.ArgumentParser(prog="style-rag", description="Knowledge bases of style pictures.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -70,21 +76,27 @@ def build_parser() -> argparse.ArgumentParser:
 
     sync.add_commands(add, _lines_of, encoding)
     search = add("search", run_search, _show_matches, "Find the pictures that fit a prompt best.", encoding)
-    search.add_argument("prompt")
-    search.add_argument("--strategy", choices=("hybrid", "semantic", "keyword", "image"), default="hybrid")
-    search.add_argument("--top-k", type=int, default=4)
-    search.add_argument("--min-score", type=float, default=0.0, help="0 to 1; below it nothing matches (%(default)s)")
-    search.add_argument("--diversity", type=float, default=0.0, help="0 to 1: how little matches look alike")
+    search.add_argument("prompt", help="what the picture should be")
+    search.add_argument("--strategy", choices=STRATEGIES, default="hybrid", help="how to search (%(default)s)")
+    search.add_argument("--top-k", type=int, default=4, help="how many matches (%(default)s)")
+    search.add_argument(
+        "--min-score", type=float, default=0.0, help="0 to 1: drop matches with a lower score (%(default)s)"
+    )
+    search.add_argument(
+        "--diversity", type=float, default=0.0, help="0 to 1: with more, the matches look less alike (%(default)s)"
+    )
     search.add_argument("--avoid", default="", help="words for what the style must not be")
-    search.add_argument("--filter", default="", help="such as 'tag:ukiyo-e date:>=2024'; --filter=-tag:noir")
-    search.add_argument("--image", type=Path, help="a picture whose look is wanted")
-    add("list", run_list, _show_records, "List what is stored.").add_argument("--filter", default="")
-    remove = add("remove", run_remove, _lines_of, "Forget pictures; their files stay, and sync leaves them out.")
-    remove.add_argument("ids", nargs="+", metavar="ID", help="as `list` shows them; the first letters will do")
-    export = add("export", run_export, _lines_of, "Write it to one file, pictures and vectors included.")
+    search.add_argument("--filter", default="", help=FILTER)
+    search.add_argument("--image", type=Path, help="a picture with the look that you want")
+    add("list", run_list, _show_records, "List what is stored.").add_argument("--filter", default="", help=FILTER)
+    remove = add("remove", run_remove, _lines_of, "Forget pictures. Their files stay, and sync leaves them out.")
+    remove.add_argument("ids", nargs="+", metavar="ID", help="as `list` shows them; the first letters are enough")
+    export = add("export", run_export, _lines_of, "Write one file with pictures and vectors, to give away.")
     export.add_argument("file", type=Path, help="such as references.stylepack")
-    imported = add("import", run_import, _lines_of, "Add what is in a style pack; embeds nothing again.", encoding)
-    imported.add_argument("sources", nargs=1, metavar="FILE")
+    imported = add(
+        "import", run_import, _lines_of, "Add what is in a style pack, without embedding it again.", encoding
+    )
+    imported.add_argument("sources", nargs=1, metavar="FILE", help="a .stylepack that `export` wrote")
     imported.set_defaults(update="add", ray=False, yes=False)
     add("stats", run_stats, _lines_of, "Say what made a knowledge base and what is in it.")
     upkeep.add_commands(add, _lines_of)

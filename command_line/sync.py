@@ -22,22 +22,31 @@ _SHOWN = 5  # names in a question
 
 def add_commands(add: Callable[..., Any], show: Callable[[Any], str], encoding: argparse.ArgumentParser) -> None:
     """Declare the commands. add: as `build_parser` has it. show: an answer as lines. encoding: options of encoders."""
-    ingest = add("ingest", run_ingest, show, "Add what is in sources, and remember them; drops nothing.", encoding)
-    sync = add("sync", run_ingest, show, "Hold what is in sources and nothing else; asks before it drops.", encoding)
+    ingest = add(
+        "ingest", run_ingest, show, "Add what is in the sources, and remember them. Never drops anything.", encoding
+    )
+    sync = add(
+        "sync", run_ingest, show, "Hold exactly what is in the sources. Asks before it drops anything.", encoding
+    )
     named = (
         "folders, with all below them, picture files, style packs, URLs of pictures, and text files (.txt) of such URLs"
     )
     ingest.add_argument("sources", nargs="+", help=named)
     sync.add_argument("sources", nargs="*", help=f"{named}; none: those that it remembers")
-    ingest.add_argument("--update", choices=("add", "sync", "rebuild"), default="add", help="(%(default)s)")
+    ingest.add_argument(
+        "--update",
+        choices=("add", "sync", "rebuild"),
+        default="add",
+        help="rebuild: embed everything again (%(default)s)",
+    )
     sync.set_defaults(update="sync")
     for command in (ingest, sync):
         command.add_argument("--yes", action="store_true", help="do not ask before a sync drops pictures")
         command.add_argument(
             "--ray", action="store_true", help="read and embed in workers of Ray Data, see docs/ray.md"
         )
-        command.add_argument("--workers", type=int, default=2, help="how many with --ray (%(default)s)")
-    add("undo", run_undo, show, "Bring back what the last run dropped, as far as its pictures are there.")
+        command.add_argument("--workers", type=int, default=2, help="how many workers, with --ray (%(default)s)")
+    add("undo", run_undo, show, "Bring back what the last run dropped, where its pictures are still there.")
 
 
 def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
@@ -108,8 +117,7 @@ def _agree(name: str, going: Sequence[StyleRecord]) -> None:
     what = f"this sync drops {counted} from '{name}' ({names}{more})"
     if not sys.stdin.isatty():
         raise ValueError(
-            f"{what}: say --yes to have that done, or add to what is there with ingest. What is new was added, and "
-            "nothing was dropped."
+            f"{what}: add --yes to do that, or use ingest to only add. What is new was added, and nothing was dropped."
         )
     sys.stderr.write(f"{what}. Go on? [y/N] ")
     sys.stderr.flush()

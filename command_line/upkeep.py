@@ -13,13 +13,13 @@ def add_commands(add: Callable[..., Any], show: Callable[[Any], str]) -> None:
     """Declare the commands. add: as `build_parser` has it. show: an answer as lines."""
     backup = add("backup", run_backup, show, "Write all of it to one file, while others use it.")
     backup.add_argument("file", type=Path, help="such as mine.zip")
-    restore = add("restore", run_restore, show, "Put a backup in a knowledge base's place, or make one of it.")
-    restore.add_argument("file", type=Path, help="that `backup` wrote")
+    restore = add("restore", run_restore, show, "Put a backup in a knowledge base's place, or make a new one from it.")
+    restore.add_argument("file", type=Path, help="a file that `backup` wrote")
     copy = add("copy", run_copy, show, "Make another knowledge base that holds the same.")
-    copy.add_argument("to", metavar="NEW_NAME")
+    copy.add_argument("to", metavar="NEW_NAME", help="the new name")
     rename = add("rename", run_rename, show, "Give it another name.")
-    rename.add_argument("to", metavar="NEW_NAME")
-    delete = add("delete", run_delete, show, "Delete it for good; pictures in source folders stay.")
+    rename.add_argument("to", metavar="NEW_NAME", help="the new name")
+    delete = add("delete", run_delete, show, "Delete it for good. Pictures in source folders stay.")
     for command in (restore, delete):
         command.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -67,7 +67,7 @@ def _agree(options: argparse.Namespace, what: str) -> None:
     if options.yes:
         return
     if not sys.stdin.isatty():
-        raise ValueError(f"{what}: say --yes to have that done.")
+        raise ValueError(f"{what}: add --yes to do that.")
     print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise ValueError("nothing was changed.")

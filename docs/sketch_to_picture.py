@@ -1,4 +1,4 @@
-"""Posts a sketch and a prompt to a running ComfyUI and saves the picture. Needs Python's standard library alone.
+"""Posts a sketch and a prompt to a running ComfyUI and saves the picture. Needs only Python's standard library.
 
 python docs/sketch_to_picture.py SKETCH "PROMPT" OUT.png http://127.0.0.1:8188
 """

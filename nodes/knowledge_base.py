@@ -177,7 +177,9 @@ def _own_pictures(images: torch.Tensor | None, captions: str, tags: str) -> list
     pictures = [] if images is None else convert.image_to_pil(images, "images")
     lines = [line.strip() for line in captions.splitlines()] if captions.strip() else []
     if len(lines) > len(pictures):
-        raise ValueError(f"captions has {len(lines)} lines for {len(pictures)} images: write at most a line an image.")
+        raise ValueError(
+            f"captions has {len(lines)} lines for {len(pictures)} images: write at most one line for each image."
+        )
     shared = tuple(tag.strip() for tag in tags.split(",") if tag.strip())
     lines += [""] * (len(pictures) - len(lines))
     return [OwnPicture(picture, caption, shared) for picture, caption in zip(pictures, lines, strict=True)]

@@ -50,7 +50,9 @@ def score_edges(picture: np.ndarray, edges: np.ndarray) -> EdgeScore:
 def mean_edge_score(pictures: Sequence[np.ndarray], edges: Sequence[np.ndarray]) -> dict[str, float]:
     """Return the means of `score_edges` over some pictures, as `score` and by name. edges: one for all, or one each."""
     if len(edges) not in (1, len(pictures)):
-        raise ValueError(f"edges holds {len(edges)} pictures and image {len(pictures)}: give one, or one an image.")
+        raise ValueError(
+            f"edges holds {len(edges)} pictures and image {len(pictures)}: link one, or one for each image."
+        )
     lines = edges if len(edges) == len(pictures) else list(edges) * len(pictures)
     scores = [score_edges(picture, line) for picture, line in zip(pictures, lines, strict=True)]
     means = {name: fmean(getattr(one, name) for one in scores) for name in ("f1", "precision", "recall")}

@@ -47,7 +47,7 @@ class DatabaseFile:
             folder = self._path.parent
             raise FileNotFoundError(
                 f"knowledge base '{folder.name}' is not there any more, {folder} was deleted, moved or renamed: bring "
-                "it back, or make it anew."
+                "it back, or make a new one."
             )
 
     @contextmanager

@@ -83,7 +83,7 @@ class StyleEncoder:
         if strategy in WORD_STRATEGIES and not self.reads_text:
             raise ValueError(
                 f"strategy {strategy} compares the prompt with pictures, and encoder {self.name} "
-                f"({self._family.title}) reads pictures alone: choose strategy image, or an encoder that "
+                f"({self._family.title}) reads only pictures: choose strategy image, or an encoder that "
                 "reads words too (CLIP, SigLIP) with update set to rebuild."
             )
 
@@ -123,7 +123,7 @@ class StyleEncoder:
     def _require_words(self) -> TextFamily:
         if self._words is None:
             raise ValueError(
-                f"encoder {self.name} ({self._family.title}) reads pictures alone and has no vector for words: choose "
+                f"encoder {self.name} ({self._family.title}) reads only pictures and has no vector for words: choose "
                 "strategy image without words to avoid, or an encoder that reads words too (CLIP, SigLIP) with update "
                 "set to rebuild."
             )

@@ -65,9 +65,9 @@ class Look:
             made = meta.get("caption_encoder", "")
             if not same_weights(made, encoder):
                 raise ValueError(
-                    f"knowledge base '{self._storage.folder.name}' has captions encoded by {made or 'nothing'}, and "
-                    f"caption encoder {encoder} is chosen: bring it up to date with that one, or choose the same for "
-                    "the search."
+                    f"the captions of knowledge base '{self._storage.folder.name}' were encoded with "
+                    f"{made or 'no caption encoder'}, and {encoder} is chosen: choose the same, or run a sync with "
+                    "the new one."
                 )
             since = (made, meta["captions_since"], self._database.opened)
             if self._captions.made != since or self._has_other_past(meta):

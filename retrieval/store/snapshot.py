@@ -151,9 +151,9 @@ def _index(
         shutil.rmtree(storage.snapshot(number) / _ENGINE, ignore_errors=True)
         if not goes_on:
             raise OSError(
-                f"knowledge base '{storage.folder.name}' can't have an index, a fresh one failed too ({error}): its "
-                f"pictures are stored and found without; make room on the disk, install {storage.choice.engine} anew, "
-                f"or choose another engine in {SETTINGS}."
+                f"the search index of knowledge base '{storage.folder.name}' can't be made ({error}). Its pictures are "
+                f"stored, and searches find them without it: make room on the disk, install {storage.choice.engine} "
+                f"again, or choose another engine in {SETTINGS}."
             ) from error
         log.warning("%s: the index is damaged and is made anew (%s)", storage.folder.name, error)
         return _index(storage, meta, segment, held[:0], on_progress)

@@ -49,7 +49,7 @@ class RayReadings:
 
     def __post_init__(self) -> None:
         if self.workers < 1:
-            raise ValueError(f"{self.workers} workers can embed nothing: give 1 or more.")
+            raise ValueError(f"{self.workers} workers is too few: give 1 or more.")
         if any(importlib.util.find_spec(package) is None for package in ("ray", "pyarrow")):
             raise ImportError(
                 f"ingest with Ray needs its package, which is not installed: run `{sys.executable} -m pip install "

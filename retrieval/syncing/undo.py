@@ -33,7 +33,7 @@ def undo(store: StyleStore) -> Undone:
     with store.writing():
         dropped = store.said.dropped()
         if not dropped:
-            raise ValueError(f"nothing that a run has dropped from '{store.name}' is left to bring back.")
+            raise ValueError(f"no run has dropped anything from '{store.name}', or its files are gone.")
         for file in dropped:
             bring_back(store, file.path)
         here = [file for file in dropped if _shows(file)]

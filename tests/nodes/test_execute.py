@@ -411,5 +411,5 @@ def test_scores_come_with_what_they_were_computed_from(comfy_nodes: Nodes) -> No
 
 def test_edges_are_one_or_as_many_as_the_pictures(comfy_nodes: Nodes) -> None:
     score = module(comfy_nodes, "score")
-    with pytest.raises(ValueError, match="edges holds 3 pictures and image 2: give one, or one an image"):
+    with pytest.raises(ValueError, match="edges holds 3 pictures and image 2: link one, or one for each image"):
         score.mean_edge_score([np.zeros((64, 64, 3), np.uint8)] * 2, [np.zeros((64, 64), np.uint8)] * 3)

@@ -104,12 +104,14 @@ def test_only_what_is_new_or_described_anew_is_encoded(
 
 def test_vectors_of_two_caption_encoders_are_never_compared(filled: StyleStore) -> None:
     first, second = Topics("topics@1"), Topics("others@2")
-    with pytest.raises(ValueError, match="'colours' has captions encoded by nothing, and caption encoder topics@1 is"):
+    with pytest.raises(
+        ValueError, match="captions of knowledge base 'colours' were encoded with no caption encoder, and topics@1 is"
+    ):
         names(filled, "sea", first)
     encode_captions(filled, first)
     pictures = filled.vectors(filled.ids())
     assert encode_captions(filled, second) == 5
-    with pytest.raises(ValueError, match="has captions encoded by others@2, and caption encoder topics@1 is chosen"):
+    with pytest.raises(ValueError, match="'colours' were encoded with others@2, and topics@1 is chosen"):
         names(filled, "sea", first)
     assert first_by_caption(filled, "sea", second) == "cool/blue"
     assert np.array_equal(filled.vectors(filled.ids()), pictures)

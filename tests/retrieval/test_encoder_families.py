@@ -180,7 +180,7 @@ def test_an_encoder_of_pictures_alone_says_so(tmp_path: Path) -> None:
     ours.check_strategy("image")
     with pytest.raises(ValueError, match=r"strategy semantic .* encoder dinov2-small \(DINOv2\) .* choose strategy im"):
         ours.check_strategy("semantic")
-    with pytest.raises(ValueError, match=r"encoder dinov2-small \(DINOv2\) reads pictures alone"):
+    with pytest.raises(ValueError, match=r"encoder dinov2-small \(DINOv2\) reads only pictures"):
         ours.encode_texts(["a castle"])
 
 

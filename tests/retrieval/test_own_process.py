@@ -112,7 +112,7 @@ def test_a_chroma_that_dies_while_opening_is_a_damaged_index(
 ) -> None:
     store = StyleStore(tmp_path / "colours", own_process=True)
     fill(store, range(40))
-    with pytest.raises(OSError, match=r"'colours' can't have an index, a fresh one failed too \(.* -11\) while"):
+    with pytest.raises(OSError, match=r"the search index of knowledge base 'colours' can't be made \(.* -11\) while"):
         store.publish()
     assert missing(store) == []
     monkeypatch.undo()

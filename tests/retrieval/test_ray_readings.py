@@ -107,7 +107,7 @@ def test_a_worker_in_place_of_one_that_died_embeds_nothing(pictures: Path, encod
 
 
 def test_workers_must_be_at_least_one(encoder: StyleEncoder) -> None:
-    with pytest.raises(ValueError, match="^0 workers can embed nothing: give 1 or more.$"):
+    with pytest.raises(ValueError, match="^0 workers is too few: give 1 or more.$"):
         RayReadings(encoder, 0)
 
 

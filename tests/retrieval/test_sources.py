@@ -69,7 +69,7 @@ def test_add_and_rebuild_lose_no_other_source(
     assert names(filled) == [name for name in ALL if name != "warm/red"]
     assert (report.removed, sum(stranger.batches)) == (1, 6)
     assert report.failed == [{"file": str(folder / "warm" / "red.png"), "reason": "the file is gone"}]
-    with pytest.raises(ValueError, match="nothing that a run has dropped from 'colours' is left"):
+    with pytest.raises(ValueError, match="no run has dropped anything from 'colours'"):
         undo(filled)  # the other encoder's vectors are of no use
 
 
@@ -109,7 +109,7 @@ def test_undo_brings_records_words_vectors_edits_and_sources_back(
     assert np.array_equal(filled.vectors(ids), vectors)
     assert filled.said.sources() == sources
     assert ingest(filled, encoder, [folder, other], "sync").unchanged == 8
-    with pytest.raises(ValueError, match="nothing that a run has dropped from 'colours' is left to bring back"):
+    with pytest.raises(ValueError, match="no run has dropped anything from 'colours', or its files are gone"):
         undo(filled)
 
 
@@ -220,7 +220,7 @@ def test_ingest_adds_and_sync_says_what_it_drops(
     status, _, error = style_rag(capsys, "sync", "mine", other, *mine)
     assert status == 1
     assert "this sync drops 5 pictures from 'mine' (" in error
-    assert "): say --yes to have that done, or add to what is there with ingest." in error
+    assert "): add --yes to do that, or use ingest to only add." in error
     assert len(style_rag(capsys, "list", "mine", *mine)[1]) == 7
     report = style_rag(capsys, "sync", "mine", other, "--yes", *mine)[1]
     assert (report["removed"], report["total"]) == (5, 2)

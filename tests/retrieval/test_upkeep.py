@@ -273,13 +273,13 @@ def test_the_commands(mine: StyleStore, tmp_path: Path, capsys: pytest.CaptureFi
     assert run("rename", "b", "c") == 0
     assert run("delete", "c") == 1
     assert (
-        "style-rag: 'c' will be deleted for good, with the pictures that it keeps itself: say --yes"
+        "style-rag: 'c' will be deleted for good, with the pictures that it keeps itself: add --yes"
         in capsys.readouterr().err
     )
     assert run("delete", "c", "--yes") == 0
     mine.remove(mine.ids()[:2])
     assert run("restore", "mine", str(file)) == 1
-    assert "say --yes" in capsys.readouterr().err
+    assert "add --yes" in capsys.readouterr().err
     assert run("restore", "mine", str(file), "--yes") == 0
     assert capsys.readouterr().out == "name: mine\ntotal: 3\n"
     assert run("restore", "new", str(file)) == 0
