@@ -19,18 +19,33 @@ for name in [name for name in sys.modules if name.partition(".")[0] == "transfor
     del sys.modules[name]
 before, start = set(sys.modules), time.process_time()
 assert asyncio.run(nodes.load_custom_node(pack))
-print(time.process_time() - start, *sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+seconds = time.process_time() - start
+imported = sorted({name.partition(".")[0] for name in set(sys.modules) - before})
+import argparse, inspect
+text, start = inspect.getsource(argparse), time.process_time()
+for _ in range(REPEATS):
+    compile(text, "argparse.py", "exec")
+print(seconds, time.process_time() - start, *imported)
 """
+_REPEATS = 37
+"""How often Python compiles its argparse in 0.3 seconds of an idle core where loading takes 0.18."""
 
 
 def load_once(folder: Path) -> tuple[float, set[str]]:
-    """Seconds of processor time that loading took, and the packages that it imported."""
+    """Processor time that loading took, as a share of the yardstick's in that process, and what it imported."""
     prepare_base(folder, {"pack": ROOT})
-    command = [venv_python(), "-c", _LOAD, str(comfyui_path()), str(folder), str(folder / "custom_nodes" / "pack")]
+    command = [
+        venv_python(),
+        "-c",
+        _LOAD.replace("REPEATS", str(_REPEATS)),
+        str(comfyui_path()),
+        str(folder),
+        str(folder / "custom_nodes" / "pack"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=server_environment({}))
     assert done.returncode == 0, done.stderr
-    seconds, *imported = done.stdout.splitlines()[-1].split()
-    return float(seconds), set(imported)
+    seconds, yardstick, *imported = done.stdout.splitlines()[-1].split()
+    return float(seconds) / float(yardstick), set(imported)
 
 
 def test_loading_imports_neither_diffusers_transformers_nor_chromadb(tmp_path: Path) -> None:
@@ -39,8 +54,8 @@ def test_loading_imports_neither_diffusers_transformers_nor_chromadb(tmp_path: P
 
 
 def test_it_adds_at_most_three_tenths_of_a_second_to_the_start(tmp_path: Path) -> None:
-    """Of processor time, for the clock also counts what other programs take; 0.2 s on an idle machine.
+    """Of processor time on an idle core: where others share it, what is done there takes longer, the yardstick too.
 
     The least of three: a first process may still compile the modules, and no process takes less than the work needs.
     """
-    assert min(load_once(tmp_path / f"start {n}")[0] for n in range(3)) <= 0.3
+    assert min(load_once(tmp_path / f"start {n}")[0] for n in range(3)) <= 1

@@ -40,7 +40,9 @@ def paint(comfy_nodes: Nodes, pipeline: Any, **given: Any) -> tuple[torch.Tensor
     """The node's picture and `info`, called as ComfyUI calls it."""
     sampler = comfy_nodes["ControlNetIPAdapterSampler"]
     hidden = importlib.import_module("comfy_api.latest").io.Hidden
-    clone = sampler.PREPARE_CLASS_CLONE({hidden.extra_pnginfo: {}})
+    held = {hidden.extra_pnginfo: {}}
+    # As ComfyUI 0.3 hands it over, and as later versions do.
+    clone = sampler.PREPARE_CLASS_CLONE({**held, "hidden_inputs": held})
     image, info = clone.execute(pipeline, **WIDGETS | given).args
     return image, json.loads(info)
 
