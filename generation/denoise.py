@@ -32,9 +32,10 @@ StepCallback = Callable[[int, int, torch.Tensor], None]
 class Conditioning:
     """What the models attend to, for one picture.
 
-    text, no_text: (1, tokens, D). style, no_style: (1, n, E), or (1, n, tokens, E) for a plus or full-face adapter.
-    edges: (1, 3, H, W) float 0..1, white on black; None = no ControlNet. regions: how the n references share the
-    picture, in their order; empty = all alike, everywhere.
+    text, no_text: (1, tokens, D).
+    style, no_style: (1, n, E), or (1, n, tokens, E) for a plus or full-face adapter.
+    edges: (1, 3, H, W) float 0..1, white on black; None = no ControlNet.
+    regions: how the n references share the picture, in their order; empty = all alike, everywhere.
     """
 
     text: torch.Tensor
@@ -49,7 +50,10 @@ class Conditioning:
 class _Batch:
     """The conditioning of all pictures, those of the unguided half first; the same objects at every step.
 
-    edges: the same for all, (1, 3, H, W), and broadcast. attention: further arguments of the attention layers.
+    text: (B, tokens, D).
+    added: further conditioning of the UNet by diffusers' names: image embeddings, (B, n, ...) each.
+    edges: (1, 3, H, W), the same for all, and broadcast.
+    attention: further arguments of the attention layers.
     """
 
     text: torch.Tensor

@@ -17,8 +17,12 @@ FULL_EVERY = 2
 
 @dataclass(frozen=True)
 class Step:
-    """guided: both halves of guidance are computed. control, style: strengths, 0 = not at all. reuse: the deep features
-    and ControlNet's output are those of the last step without it."""
+    """What is computed at one step.
+
+    guided: whether both halves of guidance are.
+    control, style: strengths, 0 = not at all.
+    reuse: whether the deep features and ControlNet's output are those of the last step without it.
+    """
 
     guided: bool
     control: float

@@ -27,9 +27,15 @@ from .turbo import turbo_settings
 
 @dataclass
 class GenerationResult:
-    """images: (N, H, W, 3) float32 RGB 0..1 on the CPU. latents: (N, 4, H/8, W/8) as they left the last step.
-    settings: those that were sampled with, which `turbo` decides in part. seconds: wall time a stage. memory_steps:
-    what was done because memory ended, in order. decoded_in: the dtype of each picture's decoding."""
+    """What `generate` made, and how.
+
+    images: (N, H, W, 3) float32 RGB 0..1, on the CPU.
+    latents: (N, 4, H/8, W/8), as they left the last step.
+    settings: those that were sampled with, which `turbo` decides in part.
+    seconds: stage -> wall time in seconds.
+    memory_steps: what was done because memory ended, in order.
+    decoded_in: the dtype of each picture's decoding.
+    """
 
     images: torch.Tensor
     latents: torch.Tensor
@@ -50,10 +56,11 @@ def generate(
 ) -> GenerationResult:
     """Sample.
 
-    edges: (1, 3, H, W) float 0..1, white lines on black, of the settings' size; None = no ControlNet. references: those
-    of weight 0 are left out; empty = no style. An exception from `on_step` ends the run within the step, one from the
-    pipeline's device in encoding and decoding. A stage that runs out of memory begins again, in less of it. negative:
-    what guidance leads away from, where there are references.
+    edges: (1, 3, H, W) float 0..1, white lines on black, of the settings' size; None = no ControlNet.
+    references: those of weight 0 are left out; empty = no style.
+    negative: what guidance leads away from, where there are references.
+    An exception from `on_step` ends the run within the step, one from the pipeline's device in encoding and decoding.
+    A stage that runs out of memory begins again, in less of it.
     """
     if settings.speed == "turbo":
         settings = turbo_settings(settings, [lora.name for lora in pipeline.loras])

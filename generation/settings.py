@@ -46,9 +46,15 @@ FLOAT_RANGES = {
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """Names and ranges are those of diffusers' StableDiffusionControlNetPipeline; guidance ranges are shares of the
-    steps, 0 to 1. Picture n of `num_images` is seeded with `seed + n`. clip_skip: the layer of the text encoder that is
-    read, counted from its last, 1: ComfyUI's stop_at_clip_layer is -clip_skip."""
+    """Every number and text that decides a picture, by diffusers' names and ranges; checked when it is made.
+
+    Names are those of StableDiffusionControlNetPipeline. The starts and ends are shares of the steps, 0 to 1.
+    seed: of the first picture; picture n has `seed + n`.
+    width, height: pixels.
+    num_images: how many pictures.
+    clip_skip: the layer of the text encoder that is read, counted from its last, 1: ComfyUI's stop_at_clip_layer is
+        -clip_skip.
+    """
 
     prompt: str
     negative_prompt: str

@@ -24,7 +24,12 @@ SHOWS: dict[str, Any] = {_AGAIN: True} if _AGAIN in inspect.signature(io.Schema)
 
 @dataclass(frozen=True)
 class KnowledgeBase:
-    """The value of STYLE_KB: an open store, the encoder that made it, and the one of its captions, if it has one."""
+    """The value of STYLE_KB.
+
+    store: open.
+    encoder: the one that made its vectors.
+    caption_encoder: the one that made the vectors of its captions, if it has any.
+    """
 
     store: StyleStore
     encoder: StyleEncoder
@@ -33,9 +38,11 @@ class KnowledgeBase:
 
 @dataclass(frozen=True)
 class StyleReferences:
-    """The value of STYLE_REFERENCES: the store they come from, matches, best first, and their pictures (RGB).
+    """The value of STYLE_REFERENCES.
 
-    Both are empty when nothing matched.
+    store: where they come from.
+    matches: best first; empty when nothing matched.
+    pictures: RGB, one a match.
     """
 
     store: StyleStore

@@ -17,8 +17,10 @@ from .store.store import StyleStore
 class StyleRetriever(BaseRetriever):
     """Finds the pictures that fit a prompt best, as `search` does: none when nothing reaches `min_score`.
 
-    encoder: the one that made the knowledge base; `search` raises ValueError for any other. The other fields are those
-    of StyleQuery, checked there at each prompt. image: a picture whose look is wanted (hybrid and image).
+    The fields that are not named here are those of StyleQuery, checked there at each prompt.
+    store: the open knowledge base.
+    encoder: the one that made it; `search` raises ValueError for any other.
+    image: RGB, whose look is wanted (hybrid and image).
     """
 
     store: SkipValidation[StyleStore]

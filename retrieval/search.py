@@ -30,7 +30,18 @@ Ranks = dict[str, dict[str, int]]  # strategy -> id -> rank from 1
 
 @dataclass(frozen=True)
 class StyleQuery:
-    """What RetrieveStyle asks. `pinned` lines, see `pins`, are returned as they are, in order, and nothing else is."""
+    """What RetrieveStyle asks. Raises ValueError in one sentence for what can't be asked.
+
+    prompt: words.
+    strategy: one of STRATEGIES.
+    top_k: how many matches at most.
+    min_score: 0..1, below which nothing is returned.
+    diversity: 0..1; 0 = the best, higher = matches that differ more from one another.
+    filter: what must hold of a picture, see `parse_filter`; empty = nothing.
+    image: RGB, whose look is wanted.
+    avoid: words for what the style must not be.
+    pinned: lines, see `pins`, that are returned as they are, in order, and nothing else is.
+    """
 
     prompt: str
     strategy: str = "hybrid"

@@ -25,7 +25,12 @@ _WORD_TOKENS = 8  # a group of fewer tokens is not divided between two windows
 
 @dataclass(frozen=True)
 class Segment:
-    """Words of one weight, or the name of an embedding."""
+    """Words of one weight, or the name of an embedding.
+
+    text: the words, or the name.
+    weight: 1 = as the text encoder has them.
+    is_embedding: whether it is a name.
+    """
 
     text: str
     weight: float
@@ -34,7 +39,12 @@ class Segment:
 
 @dataclass(frozen=True)
 class Token:
-    """A token of a window. vector: (D,), in place of the token's own."""
+    """A token of a window.
+
+    number: the tokenizer's id of it.
+    weight: 1 = as the text encoder has it.
+    vector: (D,), in place of the token's own.
+    """
 
     number: int
     weight: float = 1.0

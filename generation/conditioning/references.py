@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 class Reference:
     """A style picture (RGB), with its encoding by the pipeline's image encoder where that is known already.
 
-    encoding: of the picture as `crop` fits it; with any other fit it is not used, unless the picture is square.
-    weight: how much it counts beside other references, from 0 on. mask: (H, W) float 0..1 of the picture's size, where
-    it is seen; references that are given the same tensor are combined, those of another are seen beside them.
+    picture: RGB.
+    encoding: (E,) or (tokens, E), of the picture as `crop` fits it; with any other fit it is not used, unless the
+        picture is square.
+    weight: how much it counts beside other references, from 0 on.
+    mask: (H, W) float 0..1 of the size that is painted, where it is seen; None = everywhere. References that are given
+        the same tensor are combined, those of another are seen beside them.
     """
 
     picture: Image.Image

@@ -13,8 +13,10 @@ from .thinning import thin
 class Edges:
     """What `edges_from_sketch` found.
 
-    kind: one of `read_sketch`, `edge map`, or `canny` where nothing was asked. lines: (H, W) uint8, white on black.
-    report: what was detected and done. shown: (H, W, 3) uint8 RGB, the sketch with its lines in red.
+    kind: one of `read_sketch`, `edge map`, or `canny` where nothing was asked.
+    lines: (H, W) uint8, white on black.
+    report: what was detected and done.
+    shown: (H, W, 3) uint8 RGB, the sketch with its lines in red.
     """
 
     kind: str

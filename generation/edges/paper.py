@@ -18,10 +18,11 @@ _EVEN = 0.93  # share of the ground that must be so, for it to be paper and not 
 class Paper:
     """What was found out about the ground that a picture is drawn on.
 
-    even: the ground has one colour under even light, as paper has; else it is a picture of many colours. inverted:
-    light marks on a dark ground. sheet: (H, W) bool, False where a desk shows around a sheet; None without a desk.
-    light: (H, W, 3) float32, 1 to 255, the colour of the ground everywhere, of the inverted picture if it is. shade:
-    0..1, how much darker than its lightest part the ground's darkest is.
+    even: the ground has one colour under even light, as paper has; else it is a picture of many colours.
+    inverted: light marks on a dark ground.
+    sheet: (H, W) bool, False where a desk shows around a sheet; None without a desk.
+    light: (H, W, 3) float32, 1 to 255, the colour of the ground everywhere, of the inverted picture if it is.
+    shade: 0..1, how much darker than its lightest part the ground's darkest is.
     """
 
     even: bool

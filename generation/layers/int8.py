@@ -42,7 +42,11 @@ class KeptLayer:
 
 
 class Int8Layer(KeptLayer):
-    """A layer whose `weight` is a product. kept: int8; scale: (out, 1, ...), in the dtype of computing."""
+    """A layer whose `weight` is a product.
+
+    kept: (out, in, ...) int8.
+    scale: (out, 1, ...), in the dtype of computing.
+    """
 
     scale: torch.Tensor
 

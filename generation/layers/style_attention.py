@@ -19,8 +19,8 @@ from torch.nn import functional
 class Region:
     """References that are attended to as one.
 
-    weights: of each of them, above 0; only their ratios count. mask: (H, W) float 0..1, how strongly they are seen at
-    each pixel of the picture; None = 1 everywhere.
+    weights: of each of them, above 0; only their ratios count.
+    mask: (H, W) float 0..1, how strongly they are seen at each pixel of the picture; None = 1 everywhere.
     """
 
     weights: tuple[float, ...]

@@ -36,7 +36,11 @@ _PREFIXES = {  # of layers in peft's, diffusers' and kohya's files
 
 @dataclass(frozen=True)
 class Change:
-    """What a LoRA adds to one layer's weight: scale * up @ down. down: (rank, in, ...), up: (out, rank, ...)."""
+    """What a LoRA adds to one layer's weight: scale * up @ down.
+
+    down: (rank, in, ...).
+    up: (out, rank, ...).
+    """
 
     down: torch.Tensor
     up: torch.Tensor
@@ -53,7 +57,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Lora:
-    """One file at one strength. changes: part (`unet`, `text_encoder`) -> layer's name in that part -> change."""
+    """One file at one strength.
+
+    name: the file's.
+    fingerprint: tells its content from others'.
+    strength: how much of its changes is added, 1 = all; below 0 = their opposite.
+    changes: part (`unet`, `text_encoder`) -> layer's name in that part -> change.
+    """
 
     name: str
     fingerprint: str

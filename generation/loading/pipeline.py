@@ -47,6 +47,7 @@ def _no_embeddings(name: str) -> Path:
 class StylePipeline:
     """A loaded SD 1.5 with ControlNet and IP-Adapter.
 
+    denoiser: UNet and ControlNet.
     reads_hidden_states: the adapter (plus, full-face) reads the image encoder's last but one hidden state.
     identities: part -> file name, description and fingerprint of what it was loaded from.
     device: brings its models to where they compute, and takes them off again.

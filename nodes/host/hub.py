@@ -13,8 +13,11 @@ from .requirements import require
 
 @dataclass(frozen=True)
 class HubModel:
-    """patterns: what is fetched of the repository. folder: ComfyUI's model folder that it goes to.
+    """A model of the Hub, and where it goes.
 
+    repository: OWNER/NAME.
+    patterns: what is fetched of the repository.
+    folder: ComfyUI's model folder that it goes to.
     path: the file or folder within the repository that is kept and used; "" = all that was fetched.
     """
 

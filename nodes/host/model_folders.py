@@ -30,7 +30,10 @@ Version = tuple[int, ...]
 class Found:
     """A weights file, or a folder with a model's configuration.
 
-    name: as a COMBO lists it. version: sizes and times of what tells what it is.
+    name: as a COMBO lists it.
+    path: of the file or folder.
+    version: sizes and times of what tells what it is.
+    is_folder: whether it is a folder.
     """
 
     name: str

@@ -35,7 +35,11 @@ class Refused(ValueError):
 
 @dataclass
 class Form:
-    """A multipart form. texts: field -> text. files: field -> (path of what came, name it had), in order."""
+    """A multipart form.
+
+    texts: field -> text.
+    files: field -> (path of what came, name it had), in order.
+    """
 
     texts: dict[str, str] = field(default_factory=dict)
     files: dict[str, list[tuple[Path, str]]] = field(default_factory=dict)

@@ -44,24 +44,29 @@ def register() -> None:
 
 
 async def knowledge_bases(request: web.Request) -> web.Response:
+    """List the knowledge bases."""
     return web.json_response(await _run(_READERS, gallery.list_knowledge_bases))
 
 
 async def delete_base(request: web.Request) -> web.Response:
+    """Delete a knowledge base."""
     return web.json_response(await _run(_WRITER, gallery_upkeep.delete, _name(request)))
 
 
 async def rename_base(request: web.Request) -> web.Response:
+    """Give a knowledge base another name."""
     to = await guard.read_new_name(request)
     return web.json_response(await _run(_WRITER, gallery_upkeep.rename, _name(request), to))
 
 
 async def copy_base(request: web.Request) -> web.Response:
+    """Make another knowledge base that holds the same."""
     to = await guard.read_new_name(request)
     return web.json_response(await _run(_WRITER, gallery_upkeep.copy, _name(request), to))
 
 
 async def back_up_base(request: web.Request) -> web.StreamResponse:
+    """Send a knowledge base as one file."""
     async with _uploads() as folder:
         file = folder / "backup.zip"
         await _run(_WRITER, gallery_upkeep.back_up, _name(request), file)
@@ -77,6 +82,7 @@ async def back_up_base(request: web.Request) -> web.StreamResponse:
 
 
 async def styles(request: web.Request) -> web.Response:
+    """List styles, a page at a time."""
     offset = guard.number(request.query, "offset", 0, 0, 999_999_999)
     limit = guard.number(request.query, "limit", 50, 1, PAGE)
     terms = guard.words(request.query, "filter")
@@ -84,10 +90,12 @@ async def styles(request: web.Request) -> web.Response:
 
 
 async def labels(request: web.Request) -> web.Response:
+    """Count the styles of each tag and of each licence."""
     return web.json_response(await _run(_READERS, gallery.list_labels, _name(request)))
 
 
 async def search(request: web.Request) -> web.Response:
+    """Return the styles that fit words best."""
     from ...retrieval.search import StyleQuery
 
     asked = request.query
@@ -104,10 +112,13 @@ async def search(request: web.Request) -> web.Response:
 
 
 async def image(request: web.Request) -> web.Response:
+    """Send a style's picture, as its file has it."""
     return await _picture(request, "", gallery.read_picture)
 
 
 async def thumbnail(request: web.Request) -> web.Response:
+    """Send a style's thumbnail, a JPEG."""
+
     def read(name: str, id: str) -> tuple[bytes, str]:
         return gallery.read_thumbnail(name, id), "image/jpeg"
 
@@ -115,6 +126,7 @@ async def thumbnail(request: web.Request) -> web.Response:
 
 
 async def add_styles(request: web.Request) -> web.Response:
+    """Add pictures, with captions and tags."""
     name = _name(request)
     async with _uploads() as folder:
         form = await guard.read_form(request, folder, ("captions", "tags", "encoder"), "images")
@@ -130,6 +142,7 @@ async def add_styles(request: web.Request) -> web.Response:
 
 
 async def describe_style(request: web.Request) -> web.Response:
+    """Change a style's caption, tags, or both."""
     name, id = _name(request), guard.style_id(request.match_info["id"])
     guard.require_type(request, "application/json")
     body = await guard.read_json(request)
@@ -143,16 +156,19 @@ async def describe_style(request: web.Request) -> web.Response:
 
 
 async def remove_style(request: web.Request) -> web.Response:
+    """Remove a style; it can be restored."""
     id = guard.style_id(request.match_info["id"])
     return web.json_response(await _run(_WRITER, gallery_changes.remove_style, _name(request), id))
 
 
 async def restore_style(request: web.Request) -> web.Response:
+    """Bring a removed style back."""
     id = guard.style_id(request.match_info["id"])
     return web.json_response(await _run(_WRITER, gallery_changes.restore_style, _name(request), id))
 
 
 async def generate(request: web.Request) -> web.Response:
+    """Queue a bundled workflow with this sketch and prompt; with `wait=1` send its picture."""
     wait = guard.number(request.query, "wait", 0, 0, 1)
     async with _uploads() as folder:
         form = await guard.read_form(request, folder, ("prompt", "seed", "workflow"), "sketch")
@@ -169,6 +185,7 @@ async def generate(request: web.Request) -> web.Response:
 
 
 async def openapi(request: web.Request) -> web.Response:
+    """Send the description of all routes."""
     return web.Response(body=OPENAPI.read_bytes(), content_type="application/json")
 
 

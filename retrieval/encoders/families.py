@@ -27,7 +27,10 @@ _SIGLIP2_VOCABULARY = 256000  # Gemma's; the first SigLIP has 32,000 words, its 
 
 
 class Family(Protocol):
-    """How the models of one family take pictures."""
+    """How the models of one family take pictures.
+
+    title: the family's name, as messages have it.
+    """
 
     title: str
 
@@ -39,13 +42,17 @@ class Family(Protocol):
         """Return transformers' own preprocessing: as the folder says, or as published for this configuration."""
         ...
 
-    def pool_images(self, model: Any, pixels: torch.Tensor) -> torch.Tensor: ...
+    def pool_images(self, model: Any, pixels: torch.Tensor) -> torch.Tensor:
+        """Return one vector a picture, (N, D). pixels: (N, 3, H, W) as the preprocessing gives them."""
+        ...
 
 
 class TextFamily(Family, Protocol):
     """How the models of one family take text as well."""
 
-    def tokenizer(self, folder: Path) -> Any: ...
+    def tokenizer(self, folder: Path) -> Any:
+        """Return transformers' tokenizer out of a folder."""
+        ...
 
     def room(self, config: Any) -> int:
         """Return how many tokens of a text one row holds beside the family's own marks."""
@@ -55,7 +62,9 @@ class TextFamily(Family, Protocol):
         """Return the windows of tokens with the family's marks and padding, all of one length."""
         ...
 
-    def pool_texts(self, model: Any, rows: torch.Tensor) -> torch.Tensor: ...
+    def pool_texts(self, model: Any, rows: torch.Tensor) -> torch.Tensor:
+        """Return one vector a row, (N, D). rows: (N, tokens) int64, as `rows` gives them."""
+        ...
 
 
 class Clip:

@@ -36,7 +36,11 @@ class DamagedIndex(ValueError):
 
 
 class StyleIndex(Protocol):
-    """Vectors of unit length under whole-number keys, which are not there yet when they are added."""
+    """What a vector engine keeps of a knowledge base: vectors under whole-number keys, and who is nearest.
+
+    keys: (N,) int64, which are not there yet when they are added.
+    vectors: (N, D) float32 of unit length.
+    """
 
     def add(self, keys: np.ndarray, vectors: np.ndarray) -> None:
         """Take in vectors, (N, D) float32, under keys, (N,) int64."""

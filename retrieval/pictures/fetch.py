@@ -71,7 +71,10 @@ def check_url(url: str) -> SplitResult:
 
 
 class ListedUrl(str):
-    """A URL out of a list. file: the list's path."""
+    """A URL out of a list.
+
+    file: the list's path.
+    """
 
     file: str
 

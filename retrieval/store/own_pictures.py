@@ -33,7 +33,11 @@ _DROPPED = "dropped"  # where the files are that the last run has dropped
 
 @dataclass(frozen=True)
 class OwnPicture:
-    """A picture without a file, for a knowledge base to keep itself. image: RGB."""
+    """A picture without a file, for a knowledge base to keep itself.
+
+    image: RGB.
+    caption, tags: what is said of it.
+    """
 
     image: Image.Image
     caption: str = ""

@@ -64,7 +64,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Vectors:
-    """What a pack brings beside its pictures. by_id: id -> (D,) float32, unit length, of that encoder."""
+    """What a pack brings beside its pictures.
+
+    encoder: `name@weights` of what made its vectors.
+    by_id: id -> (D,) float32, unit length, of that encoder.
+    edits: id -> what a person said of the picture.
+    """
 
     encoder: str
     by_id: dict[str, np.ndarray]

@@ -37,10 +37,13 @@ _OBJECTS = 200_000_000  # bytes that Ray sets aside here for what goes between p
 
 @dataclass(frozen=True)
 class RayReadings:
-    """A source of readings for `ingest`. workers: how many embed; each has a CPU, and a GPU if its device is one.
+    """A source of readings for `ingest`, by workers of Ray.
 
-    encoder: the one of the ingest; workers open its file anew. The cluster is the one that RAY_ADDRESS names, else one
-    that is started here, listens to this machine alone, and ends with the readings.
+    The cluster is the one that RAY_ADDRESS names, else one that is started here, listens only to this machine, and ends
+    with the readings.
+    encoder: the one of the ingest; workers open its file anew.
+    workers: how many embed; each has a CPU, and a GPU if its device is one.
+    device: torch's name of what they embed on.
     """
 
     encoder: StyleEncoder
@@ -185,7 +188,13 @@ def _worker_class() -> type[Any]:
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """An encoder for other processes. identity: what they must find in its file, or they would mix vectors."""
+    """An encoder for other processes.
+
+    name, batch_size: as of its StyleEncoder.
+    path: its file or folder.
+    identity: what they must find in its file, or they would mix vectors.
+    device: torch's name of what it computes on.
+    """
 
     name: str
     path: str

@@ -34,7 +34,11 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 
 @dataclass(frozen=True)
 class Label:
-    """A text field and the value, in lower case, that it must have."""
+    """What must hold of a text field.
+
+    field: its name.
+    value: in lower case, that it must have.
+    """
 
     field: str
     value: str
@@ -42,7 +46,11 @@ class Label:
 
 @dataclass(frozen=True)
 class Span:
-    """A number field and what must hold of it: low <= number < high. Dates in nanoseconds since 1970, else pixels."""
+    """What must hold of a number field: low <= number < high.
+
+    field: its name.
+    low, high: nanoseconds since 1970 for a date, else pixels.
+    """
 
     field: str
     low: int
@@ -51,16 +59,31 @@ class Span:
 
 @dataclass(frozen=True)
 class Not:
+    """What holds where a part does not.
+
+    part: a filter.
+    """
+
     part: Filter
 
 
 @dataclass(frozen=True)
 class Every:
+    """What holds where all parts do.
+
+    parts: filters.
+    """
+
     parts: tuple[Filter, ...]
 
 
 @dataclass(frozen=True)
 class Either:
+    """What holds where one of the parts does.
+
+    parts: filters.
+    """
+
     parts: tuple[Filter, ...]
 
 
