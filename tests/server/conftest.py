@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import make
 import pytest
 from comfyui import ComfyServer
+from places import ROOT
 
 
 class MakeServe(ComfyServer):
@@ -15,7 +16,8 @@ class MakeServe(ComfyServer):
     def command(self) -> list[str]:
         variables, _ = make.read([f"PORT={self.port}", f"BASE={self.base}"], {})
         [started] = make.COMMANDS["serve"].programs
-        return make.program(started, variables)
+        python, script, *arguments = make.program(started, variables)
+        return [python, str(ROOT / script), *arguments]
 
 
 @pytest.fixture(scope="session")
