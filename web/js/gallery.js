@@ -121,6 +121,7 @@ export class Gallery {
       this.details.hide();
       this.forget(); // what still comes of the old one must not be drawn as the new one's
       this.grid.reset(0);
+      this.list = null;
       if (this.shown !== NEW) this.adding.forget();
       this.upkeep.root.hidden = true;
     }
@@ -152,27 +153,34 @@ export class Gallery {
     this.matches = null;
   }
 
-  // Shows what the search and the filters ask for, from the start.
+  // Shows what the search and the filters ask for: another list from its start, the same one where it is.
   async load() {
     this.forget();
     if (!this.making.hidden) {
       this.grid.reset(0);
+      this.list = null;
       this.say(t("Name it, choose its encoder, and drop pictures here."));
       return;
     }
     const { signal } = this.asked;
     const words = this.words.value.trim();
     const filter = this.labels.filter;
+    const list = JSON.stringify([this.name, words, this.strategy.value, filter]);
+    const show = (count) => {
+      if (list === this.list) this.grid.update(count);
+      else this.grid.reset(count);
+      this.list = list;
+    };
     await this.trying(async () => {
       if (words) {
         const { matches } = await requests.search(this.name, words, this.strategy.value, filter, signal);
         this.matches = matches;
-        this.grid.reset(matches.length);
+        show(matches.length);
         this.say(t("{total} best of “{words}”", { total: matches.length, words }));
       } else {
         this.filter = filter;
         const { total } = await this.fetchPage(0, signal);
-        this.grid.reset(total);
+        show(total);
         const empty = t("Nothing here yet: drop pictures here, or run StyleKnowledgeBase.");
         this.say(total ? t("{total} styles", { total }) : empty);
       }
