@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..retrieval.disk.faults import sentence_of
+from ..retrieval.records import STRATEGIES
 from . import sync, upkeep
 from .opening import COMFYUI, DEFAULT, MODELS, open_captions, open_encoder, open_store, progress_on
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ..retrieval.store.store import StyleStore
 
 DEFAULT_ROOT = COMFYUI / "user" / "__style_rag"
-STRATEGIES = ("hybrid", "semantic", "keyword", "image")
 FILTER = "only matches such as 'tag:ukiyo-e date:>=2024'; one that begins with a dash: --filter=-tag:noir"
 
 

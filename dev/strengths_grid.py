@@ -8,7 +8,6 @@ The quickstart in a ComfyUI of its own, with the bundled models: run this again 
 from __future__ import annotations
 
 import copy
-import io
 import json
 import sys
 
@@ -17,6 +16,7 @@ from comfyui import ComfyServer
 from PIL import Image, ImageDraw, ImageFont
 from places import ROOT
 from progress import say
+from workflow_thumbnails import shown_by
 
 WORKFLOW = ROOT / "workflows" / "api" / "quickstart.json"
 TARGET = ROOT / "docs" / "strengths.jpg"
@@ -42,9 +42,7 @@ def main() -> int:
 
 
 def paint(server: ComfyServer, control: float, style: float) -> Image.Image:
-    entry = server.run(workflow(control, style))
-    saved = (image for node in entry["outputs"].values() for image in node.get("images", []))
-    return Image.open(io.BytesIO(server.get_image(next(image for image in saved if image["type"] == "output"))))
+    return shown_by(server, server.run(workflow(control, style)), "SaveImage")
 
 
 def workflow(control: float, style: float) -> Json:

@@ -30,18 +30,10 @@ SETTING_OF = {
     "style_end": "ip_adapter_end",
 }
 
-# Setting -> the widget's name and its range. ComfyUI checks what is typed into a widget, but not what is linked to it,
+# Widget -> its range. ComfyUI checks what is typed into a widget, but not what is linked to it,
 # and takes NaN for a number that lies in any range.
-INTEGER_RANGES = {
-    "seed": ("seed", 0, MAX_SEED),
-    "num_inference_steps": ("steps", 1, 150),
-    "num_images": ("batch_size", 1, 16),
-}
-FLOAT_RANGES = {
-    "guidance_scale": ("cfg", 1, 30),
-    "controlnet_conditioning_scale": ("control_strength", 0, 2),
-    "ip_adapter_scale": ("style_strength", 0, 2),
-}
+INTEGER_RANGES = {"seed": (0, MAX_SEED), "steps": (1, 150), "batch_size": (1, 16)}
+FLOAT_RANGES = {"cfg": (1, 30), "control_strength": (0, 2), "style_strength": (0, 2)}
 
 
 @dataclass(frozen=True)
@@ -81,8 +73,9 @@ class GenerationSettings:
         check_prompt(self.prompt, "prompt")
         check_prompt(self.negative_prompt, "negative_prompt")
         check_size(self.width, self.height)
-        for setting, (name, low, high) in (INTEGER_RANGES | FLOAT_RANGES).items():
-            _check_number(name, getattr(self, setting), low, high, setting in INTEGER_RANGES)
+        for widget, (low, high) in (INTEGER_RANGES | FLOAT_RANGES).items():
+            setting = SETTING_OF.get(widget, widget)
+            _check_number(widget, getattr(self, setting), low, high, widget in INTEGER_RANGES)
         _check_range("control", self.control_guidance_start, self.control_guidance_end)
         _check_range("style", self.ip_adapter_start, self.ip_adapter_end)
         choices_of = {"scheduler": SCHEDULERS, "style_mode": STYLE_MODES, "speed": SPEEDS}

@@ -14,6 +14,7 @@ from .opening import Shapes, shape_of, shown
 
 _FAMILIES = {768: "SD 1.5", 1024: "Stable Diffusion 2", 1280: "SDXL refiner", 2048: "SDXL"}
 _CONTROL_LAYERS = ("controlnet_down_blocks.", "controlnet_mid_block.", "controlnet_cond_embedding.")  # diffusers' names
+_MARKS = {"v_pred", "ztsnr"}
 # IP-Adapter's kinds: what they are called, tensors of the image projection that only they have, and the one that reads
 # the image encoder.
 _ADAPTERS = (
@@ -35,6 +36,7 @@ class ModelFile:
     hidden_size, projection_dim: of an image encoder; for an IP-Adapter, what its encoder must have (0 = any).
     original_layout: whether its tensors have the names of its makers, and not diffusers' or transformers'.
     is_difference: of a ControlNet that holds what is to be added to the base model's weights.
+    marks: of a checkpoint, those of its tensors that only say how it was trained: `v_pred`, `ztsnr`.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class ModelFile:
     projection_dim: int = 0
     original_layout: bool = False
     is_difference: bool = False
+    marks: frozenset[str] = frozenset()
 
     @property
     def is_folder(self) -> bool:
@@ -77,7 +80,13 @@ def _checkpoint(path: Path, shapes: Shapes) -> ModelFile | None:
     task = {0: "", 4: "", 8: " instruct-pix2pix", 9: " inpainting"}.get(in_channels, f" {in_channels}-channel")
     article = "an" if family.startswith("S") and family != "Stable Diffusion 2" else "a"
     return ModelFile(
-        path, "checkpoint", f"{article} {family}{task} checkpoint", width, in_channels, original_layout=True
+        path,
+        "checkpoint",
+        f"{article} {family}{task} checkpoint",
+        width,
+        in_channels,
+        original_layout=True,
+        marks=frozenset(_MARKS & shapes.keys()),
     )
 
 
@@ -121,10 +130,10 @@ def _clip(path: Path, shapes: Shapes) -> ModelFile | None:
         return None
     hidden = shape_of(shapes, patches, 4)[0]
     projection = shape_of(shapes, projected, 2)[0] if projected in shapes else 0
-    size = f"{hidden} wide, {projection} numbers an image"
     if any(key.startswith("text_model.") for key in shapes):
+        size = f"{hidden} wide, {projection} numbers an image"
         return ModelFile(path, "clip", f"a CLIP model ({size})", hidden_size=hidden, projection_dim=projection)
-    return ModelFile(path, "image_encoder", f"a CLIP image encoder ({size})", 0, 0, hidden, projection)
+    return _image_encoder(path, hidden, projection)
 
 
 def _siglip(path: Path, shapes: Shapes) -> ModelFile | None:
@@ -142,10 +151,12 @@ def _open_clip(path: Path, shapes: Shapes) -> ModelFile | None:
     if not any(key.startswith("visual.transformer.resblocks.") for key in shapes):
         return None
     hidden, projection = shape_of(shapes, "visual.conv1.weight", 4)[0], shape_of(shapes, "visual.proj", 2)[1]
-    size = f"{hidden} wide, {projection} numbers an image"
-    return ModelFile(
-        path, "image_encoder", f"a CLIP image encoder ({size})", 0, 0, hidden, projection, original_layout=True
-    )
+    return _image_encoder(path, hidden, projection, original_layout=True)
+
+
+def _image_encoder(path: Path, hidden: int, projection: int, original_layout: bool = False) -> ModelFile:
+    description = f"a CLIP image encoder ({hidden} wide, {projection} numbers an image)"
+    return ModelFile(path, "image_encoder", description, 0, 0, hidden, projection, original_layout)
 
 
 def _dinov2(path: Path, shapes: Shapes) -> ModelFile | None:

@@ -12,7 +12,8 @@ from PIL import Image
 from ..generation.settings import check_prompt
 from ..retrieval.pictures.matched import open_matches
 from ..retrieval.ranking.pins import split_lines
-from ..retrieval.search import STRATEGIES, StyleQuery, search
+from ..retrieval.records import STRATEGIES
+from ..retrieval.search import StyleQuery, search
 from ..retrieval.view.filters import parse_filter
 from . import contact_sheet, convert
 from .host import threads

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+STRATEGIES = ("hybrid", "semantic", "keyword", "image")  # how a search ranks
+
 
 @dataclass(frozen=True)
 class SourceFile:

@@ -13,15 +13,13 @@ from .encoders.sentences import SentenceEncoder
 from .ranking import fusion
 from .ranking.calibration import score, standing
 from .ranking.pins import NONE, read_pins, require_known, with_pinned_scores
-from .records import NoMatch, StyleMatch, StyleMatches, with_runner_up
+from .records import STRATEGIES, NoMatch, StyleMatch, StyleMatches, with_runner_up
 from .store.look import ChangedMeanwhile, again
 from .store.store import StyleStore
 from .view.captions import CaptionTable
 from .view.filters import Filter, parse_filter
 from .view.postings import words_of
 from .view.view import Seen, View
-
-STRATEGIES = ("hybrid", "semantic", "keyword", "image")
 
 _POOL = 64  # candidates that fusion and diversity choose among, at least
 

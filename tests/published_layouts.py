@@ -301,6 +301,13 @@ def config_folder(path: Path, size: Size = SMALL) -> Path:
     return path
 
 
+def single_file_configs(path: Path, size: Size = SMALL) -> Path:
+    """A config folder with the ControlNet's beside the rest: what the pack's loader of single files reads."""
+    config_folder(path, size)
+    meta_model("controlnet", size).save_config(path / "controlnet")
+    return path
+
+
 def diffusers_folder(
     path: Path, size: Size = SMALL, seed: int = 0, *, as_on_hub: bool = False, variant: str | None = None
 ) -> Path:

@@ -13,7 +13,7 @@ from diffusers.loaders import single_file_utils
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from ...model_files.configs import clip_vision_config, unbuildable
-from ...model_files.identify import ModelFile, load_folder, load_state_dict, read_metadata, read_shapes
+from ...model_files.identify import ModelFile, load_folder, load_state_dict, read_metadata
 from ...model_files.json_files import JsonFile
 from ...model_files.opening import shown
 from .open_clip import vision_tower
@@ -74,18 +74,17 @@ def load_scheduler_config(file: ModelFile) -> dict[str, Any]:
     """Return the scheduler's configuration: a folder's own, or SD 1.5's with what a single file says otherwise."""
     if file.is_folder:
         return JsonFile.read(file.path / "scheduler" / "scheduler_config.json").values
-    return JsonFile.read(CONFIGS / "scheduler" / "scheduler_config.json").values | _prediction(file.path)
+    return JsonFile.read(CONFIGS / "scheduler" / "scheduler_config.json").values | _prediction(file)
 
 
-def _prediction(path: Path) -> dict[str, Any]:
+def _prediction(file: ModelFile) -> dict[str, Any]:
     """Return what a checkpoint says that its UNet predicts: by the marks v_pred and ztsnr, or modelspec's metadata.
 
     Zero terminal SNR and its spacing: Lin et al., Common Diffusion Noise Schedules and Sample Steps are Flawed, WACV
     2024 (arXiv:2305.08891).
     """
-    shapes, said = read_shapes(path), read_metadata(path).get("modelspec.prediction_type", "")
-    zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in shapes else {}
-    if zero_snr or "v_pred" in shapes or said in ("v", "v_prediction"):
+    zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in file.marks else {}
+    if file.marks or read_metadata(file.path).get("modelspec.prediction_type") in ("v", "v_prediction"):
         return {"prediction_type": "v_prediction"} | zero_snr
     return {}
 

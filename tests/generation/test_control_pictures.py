@@ -7,7 +7,6 @@ import published_layouts as published
 import pytest
 import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
-from style_pack.generation.loading import weights
 from style_pack.generation.loading.files import check_files
 from style_pack.generation.loading.pipeline import load_pipeline
 from style_pack.generation.loading.precision import Precision
@@ -27,6 +26,9 @@ CONTROL_PICTURES = {  # RGB 0..1, as the preprocessors of each kind give them
 }
 
 
+pytestmark = pytest.mark.usefixtures("small_configs")
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("small models")
@@ -36,12 +38,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     published.tokenizer_folder(root / "tokenizer")
     published.meta_model("controlnet", published.SMALL).save_config(root / "configs" / "controlnet")
     return root
-
-
-@pytest.fixture(autouse=True)
-def small_configs(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The config of the small ControlNet in place of the published one."""
-    monkeypatch.setattr(weights, "CONFIGS", models / "configs")
 
 
 @pytest.mark.parametrize("layout", ["original", "bare"])

@@ -1,7 +1,6 @@
 """Files in every published layout: what they are said to be, which fit together, and that each loads to the same
 picture."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from style_pack.generation.conditioning.references import Reference, encode_pictures
 from style_pack.generation.loading import pipeline as loading
-from style_pack.generation.loading import weights
 from style_pack.generation.loading.files import check_files
 from style_pack.generation.loading.precision import Precision
 from style_pack.generation.sampler import generate
@@ -32,6 +30,9 @@ def face_id() -> dict[str, torch.Tensor]:
     """What tells IP-Adapter FaceID: its projection reads 512 numbers of a face recognition, and has a norm apart."""
     shapes = {"image_proj.proj.0.weight": (1024, 512), "image_proj.norm.weight": (768,)}
     return {name: torch.zeros(shape) for name, shape in (shapes | {"ip_adapter.1.to_k_ip.weight": (32, 768)}).items()}
+
+
+pytestmark = pytest.mark.usefixtures("small_configs")
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +60,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for base in ("sdxl", "sd2", "sd15_inpainting"):
         published.checkpoint_stub(root / f"{base}.safetensors", base)
     published.tokenizer_folder(root / "tokenizer")
-    published.config_folder(root / "configs", SIZE)
-    published.meta_model("controlnet", SIZE).save_config(root / "configs" / "controlnet")
+    published.single_file_configs(root / "configs")
     return root
-
-
-@pytest.fixture(autouse=True)
-def small_configs(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The configs of the small models in place of SD 1.5's published ones."""
-    with monkeypatch.context() as patch:
-        patch.setattr(weights, "CONFIGS", models / "configs")
-        yield
 
 
 def paint(models: Path, base: str, control: str, adapter: str, encoder: str) -> torch.Tensor:

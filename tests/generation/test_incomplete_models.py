@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ ADAPTERS = ("ip-adapter_sd15", "ip-adapter-plus_sd15", "ip-adapter-full-face_sd1
 LACKS = r"lacks (at least )?\d+ of its tensors \(such as \S+( of [\w-]+)?\)"
 
 
+pytestmark = pytest.mark.usefixtures("small_configs")
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("whole models")
@@ -39,16 +42,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         published.ip_adapter(root / f"{kind}.safetensors", kind=kind)
     published.clip_vision(root / "encoder.safetensors")
     published.clip_vision(root / "encoder folder")
-    published.config_folder(root / "configs", SIZE)
-    published.meta_model("controlnet", SIZE).save_config(root / "configs" / "controlnet")
+    published.single_file_configs(root / "configs")
     return root
-
-
-@pytest.fixture(autouse=True)
-def small_configs(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.setattr(weights, "CONFIGS", models / "configs")
-        yield
 
 
 def samples(names: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ They load to the same weights, or one sentence names them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ FILES = ("base.safetensors", "control.safetensors", "adapter.safetensors", "enco
 WIDE = torch.zeros(4, 768)
 
 
+pytestmark = pytest.mark.usefixtures("small_configs")
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("wild models")
@@ -36,16 +39,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     published.ip_adapter(root / "plus.safetensors", kind="ip-adapter-plus_sd15")
     published.clip_vision(root / FILES[3])
     published.tokenizer_folder(root / "tokenizer")
-    published.config_folder(root / "configs")
-    published.meta_model("controlnet", published.SMALL).save_config(root / "configs" / "controlnet")
+    published.single_file_configs(root / "configs")
     return root
-
-
-@pytest.fixture(autouse=True)
-def small_configs(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.setattr(weights, "CONFIGS", models / "configs")
-        yield
 
 
 def load(models: Path, **changed: Path) -> StylePipeline:

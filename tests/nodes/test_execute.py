@@ -186,7 +186,7 @@ def test_the_sampler_refuses_before_it_asks_for_the_pipeline(
 
 def test_the_settings_ranges_are_the_widgets(comfy_nodes: Nodes) -> None:
     widgets = {item.id: item for item in comfy_nodes["ControlNetIPAdapterSampler"].define_schema().inputs}
-    for name, low, high in (INTEGER_RANGES | FLOAT_RANGES).values():
+    for name, (low, high) in (INTEGER_RANGES | FLOAT_RANGES).items():
         assert (widgets[name].min, widgets[name].max) == (low, high)
 
 

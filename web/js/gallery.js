@@ -121,7 +121,6 @@ export class Gallery {
       this.details.hide();
       this.forget(); // what still comes of the old one must not be drawn as the new one's
       this.grid.reset(0);
-      this.list = null;
       if (this.shown !== NEW) this.adding.forget();
       this.upkeep.root.hidden = true;
     }
@@ -158,7 +157,6 @@ export class Gallery {
     this.forget();
     if (!this.making.hidden) {
       this.grid.reset(0);
-      this.list = null;
       this.say(t("Name it, choose its encoder, and drop pictures here."));
       return;
     }
@@ -166,21 +164,16 @@ export class Gallery {
     const words = this.words.value.trim();
     const filter = this.labels.filter;
     const list = JSON.stringify([this.name, words, this.strategy.value, filter]);
-    const show = (count) => {
-      if (list === this.list) this.grid.update(count);
-      else this.grid.reset(count);
-      this.list = list;
-    };
     await this.trying(async () => {
       if (words) {
         const { matches } = await requests.search(this.name, words, this.strategy.value, filter, signal);
         this.matches = matches;
-        show(matches.length);
+        this.grid.show(list, matches.length);
         this.say(t("{total} best of “{words}”", { total: matches.length, words }));
       } else {
         this.filter = filter;
         const { total } = await this.fetchPage(0, signal);
-        show(total);
+        this.grid.show(list, total);
         const empty = t("Nothing here yet: drop pictures here, or run StyleKnowledgeBase.");
         this.say(total ? t("{total} styles", { total }) : empty);
       }

@@ -17,6 +17,7 @@ export class Grid {
   // itemAt(index): a style, or null while it is fetched. onOpen(style, byKey): Enter or a click. onRemove(style): Delete.
   constructor({ itemAt, thumbnailOf, dragData, onOpen, onRemove }) {
     Object.assign(this, { itemAt, thumbnailOf, dragData, onOpen, onRemove });
+    this.list = null;
     this.count = 0;
     this.current = 0;
     this.cells = new Map();
@@ -36,8 +37,15 @@ export class Grid {
     this.observer.disconnect();
   }
 
+  // Shows a list, which `list` tells from others: the one that is shown already where it is.
+  show(list, count) {
+    if (list === this.list) this.update(count);
+    else this.reset(count, list);
+  }
+
   // Shows another list from its start.
-  reset(count) {
+  reset(count, list = null) {
+    this.list = list;
     this.current = 0;
     this.root.scrollTop = 0;
     this.update(count);
