@@ -14,6 +14,7 @@ from PIL import Image
 from .conditioning.references import Reference
 from .denoise import StepCallback
 from .layers.int8 import kept_in
+from .loading.lora import Lora
 from .loading.pipeline import StylePipeline, add_lora, first_fitting
 from .request import SamplingRequest
 from .sampler import generate
@@ -70,12 +71,17 @@ def describe_run(pipeline: StylePipeline, settings: GenerationSettings, edges: s
         "seeds": [(settings.seed + n) % (MAX_SEED + 1) for n in range(settings.num_images)],
         "edges": edges,
         "models": pipeline.identities,
-        "loras": [{key: vars(lora)[key] for key in ("name", "fingerprint", "strength")} for lora in pipeline.loras],
+        "loras": [_describe_lora(lora) for lora in pipeline.loras],
         "scheduler_config": dict(pipeline.scheduler_config),
         "dtype": str(next(pipeline.denoiser.parameters()).dtype).removeprefix("torch."),
         "weights": str(kept_in(pipeline.denoiser)).removeprefix("torch."),
         "versions": {package: version(package) for package in ("torch", "diffusers", "transformers")},
     }
+
+
+def _describe_lora(lora: Lora) -> dict[str, object]:
+    about: dict[str, object] = {"name": lora.name, "fingerprint": lora.fingerprint, "strength": lora.strength}
+    return about | ({"left_out": list(lora.left_out)} if lora.left_out else {})
 
 
 def _describe_style(request: SamplingRequest, content_id: ContentId) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import re
 
+from .lora_keys import is_lora
 from .opening import Shapes
 
 # What it is -> a pattern that one of its tensors' names has, from the files that their makers published. These are told
@@ -45,8 +46,7 @@ _PARTS = (
 def foreign_model(shapes: Shapes) -> str:
     """Return what a file of another kind is, with its article; empty when it may be one of ours."""
     names = "\n".join(shapes)
-    is_lora = re.search(r"lora_(down|up|[AB])\.|lora\.(down|up)\.|lokr_|hada_", names)
-    return _first(_OTHERS if is_lora else (*_OTHERS, *_OTHER_MODELS), names)
+    return _first(_OTHERS if is_lora(shapes) else (*_OTHERS, *_OTHER_MODELS), names)
 
 
 def lone_part(shapes: Shapes) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .foreign import foreign_model, lone_part
 from .json_files import JsonFile
+from .lora_keys import is_lora, text_width
 from .opening import Shapes, shape_of, shown
 
 _FAMILIES = {768: "SD 1.5", 1024: "Stable Diffusion 2", 1280: "SDXL refiner", 2048: "SDXL"}
@@ -169,17 +170,18 @@ def _dinov2(path: Path, shapes: Shapes) -> ModelFile | None:
 
 def _lora(path: Path, shapes: Shapes) -> ModelFile | None:
     """A LoRA names the layers of the model that it was trained on, and the width of its text tokens."""
-    if not any(
-        re.search(r"\.lora_down\.|\.lora_A\.|[._]lora\.down\.|\.lora_linear_layer\.down\.", key) for key in shapes
-    ):
+    if not is_lora(shapes):
         return None
     if any(
-        re.search(r"double_blocks|single_blocks|transformer\.|lora_transformer|joint_blocks", key) for key in shapes
+        re.search(
+            r"(double|single|joint|single_transformer)_blocks|^(base_model\.model\.)?transformer\.|lora_transformer",
+            key,
+        )
+        for key in shapes
     ):
         return ModelFile(path, "lora", "a LoRA for a diffusion transformer (Flux, SD 3 or the like)", 4096)
-    to_keys = [key for key in shapes if re.search(r"attn2[._].*to_k[._].*(down|lora_A)", key)]
     second = any(re.match(r"lora_te2_|text_encoder_2\.", key) for key in shapes)
-    width = 2048 if second else shape_of(shapes, to_keys[0], 2, 4)[1] if to_keys else 0
+    width = 2048 if second else text_width(shapes)
     family = f" for {_FAMILIES.get(width, f'{width}-wide Stable Diffusion')}" if width else ""
     return ModelFile(path, "lora", f"a LoRA{family}", width)
 

@@ -5,7 +5,7 @@ from typing import cast
 
 from comfy_api.latest import io
 
-from ..generation.loading.files import expect_lora
+from ..generation.loading.files import expect_lora, peft_settings
 from ..generation.turbo import is_distilled
 from .host import paths
 from .host.model_folders import identified_in_time, version
@@ -29,7 +29,8 @@ class LoadStyleLoRA(io.ComfyNode):
                 io.Combo.Input(
                     "lora",
                     options=paths.model_options("lora"),
-                    tooltip="A file of models/loras, in the layout of kohya, diffusers or peft.",
+                    tooltip="A file of models/loras: LoRA, LoCon, LoHa, LoKr, DoRA, GLoRA, OFT or BOFT, from "
+                    "any trainer.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -58,7 +59,10 @@ class LoadStyleLoRA(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, lora: str | None = None, **others: object) -> str | None:
         """A file that was replaced under its old name is loaded again."""
-        return str(version(_find(lora))) if lora else None
+        if not lora:
+            return None
+        file = _find(lora)
+        return str([version(path) for path in (file, peft_settings(file)) if path])
 
     @classmethod
     def execute(cls, pipeline, lora: str, strength: float) -> io.NodeOutput:

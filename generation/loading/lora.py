@@ -5,54 +5,44 @@ Merged rather than run beside the layers: sampling then costs nothing more a ste
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ...model_files.identify import fingerprint, identify, load_state_dict, read_metadata
+from ...model_files.json_files import JsonFile
+from ...model_files.lora_keys import split_key
 from ...model_files.opening import shown
 from ..layers.convolution_packing import forget_packed
 from ..layers.int8 import KeptLayer
-from .files import expect_lora
+from .adapters import Change, MatrixError, make_change
+from .files import expect_lora, peft_settings
+from .ldm_names import ldm_names
 
-# How trainers end a key: kohya `.lora_down.weight`, peft `.lora_A.weight`, diffusers `.lora.down.weight`, and before
-# 0.20 `_lora.down.weight` and `.lora_linear_layer.down.weight`.
-_FACTOR = re.compile(
-    r"(?P<layer>.+?)(?:\.lora_(?P<kohya>down|up)|\.lora_(?P<peft>[AB])(?:\.default)?"
-    r"|[._]lora\.(?P<diffusers>down|up)|\.lora_linear_layer\.(?P<old>down|up))\.weight"
-)
+logger = logging.getLogger("style_pack")
+
 _UNET, _TEXT_ENCODER = "unet", "text_encoder"
-_PREFIXES = {  # of layers in peft's, diffusers' and kohya's files
-    _TEXT_ENCODER: ("text_encoder.", "lora_te_", "lora_te1_"),
-    _UNET: ("base_model.model.", "unet.", "lora_unet_"),
-}
-
-
-@dataclass(frozen=True)
-class Change:
-    """What a LoRA adds to one layer's weight: scale * up @ down.
-
-    down: (rank, in, ...).
-    up: (out, rank, ...).
-    """
-
-    down: torch.Tensor
-    up: torch.Tensor
-    scale: float
-
-    def added_to(self, weight: torch.Tensor, strength: float) -> torch.Tensor:
-        """Return `weight`, float32, with that much of the change, in its shape and on its device."""
-        up, down = (factor.to(weight.device, torch.float32).flatten(1) for factor in (self.up, self.down))
-        return torch.addmm(weight.flatten(1), up, down, alpha=strength * self.scale).reshape(weight.shape)
-
-    def on(self, device: torch.device) -> Change:
-        return replace(self, down=self.down.to(device), up=self.up.to(device))
+# How the names of layers begin in peft's, diffusers', kohya's, LyCORIS' and ComfyUI's files; the longer ones first.
+_PREFIXES = (
+    ("text_encoders.clip_l.transformer.", _TEXT_ENCODER),
+    ("text_encoder.", _TEXT_ENCODER),
+    ("lora_te1_", _TEXT_ENCODER),
+    ("lora_te_", _TEXT_ENCODER),
+    ("base_model.model.text_model.", _TEXT_ENCODER),
+    ("base_model.model.", _UNET),
+    ("unet.", _UNET),
+    ("lora_unet_", _UNET),
+    ("lycoris_", _UNET),
+    ("diffusion_model.", _UNET),
+)
 
 
 @dataclass(frozen=True)
@@ -62,13 +52,15 @@ class Lora:
     name: the file's.
     fingerprint: tells its content from others'.
     strength: how much of its changes is added, 1 = all; below 0 = their opposite.
-    changes: part (`unet`, `text_encoder`) -> layer's name in that part -> change.
+    changes: part (`unet`, `text_encoder`) -> name of a weight or bias in that part -> change.
+    left_out: what of the file changes nothing here, such as layers that the base model lacks.
     """
 
     name: str
     fingerprint: str
     strength: float
     changes: Mapping[str, Mapping[str, Change]]
+    left_out: tuple[str, ...] = ()
 
 
 def load_lora(file: Path, strength: float, parts: Mapping[str, torch.nn.Module], base: Mapping[str, str]) -> Lora:
@@ -78,22 +70,35 @@ def load_lora(file: Path, strength: float, parts: Mapping[str, torch.nn.Module],
     when the file is no LoRA for them, from its header where that tells.
     """
     identified = expect_lora(identify(file))
-    layers = {part: _layers(module) for part, module in parts.items()}
+    read, left_out = _read(file)
     changes: dict[str, dict[str, Change]] = {part: {} for part in parts}
-    unmatched = []
-    for (part, layer), change in _read(file).items():
-        name = layers[part].get(layer)
-        if name is None or not _fits(change, parts[part].get_submodule(name)):
-            unmatched.append(f"{part} {layer}")
+    names = {part: _parameters(module) for part, module in parts.items()}
+    absent, misfits = [], []
+    for (part, name), change in read.items():
+        own = names[part].get(name)
+        if own is None:
+            absent.append(f"{part} {name}")
+        elif not change.fits(_parameter(parts[part], own).shape):
+            misfits.append(f"{part} {name}")
         else:
-            changes[part][name] = change
-    if unmatched:
-        raise ValueError(
-            f"lora {file.name} is {identified.description}, and {len(unmatched)} of the layers that it changes are not "
-            f"in {base['file']}, {base['is']}, or have another size there (the first: {unmatched[0]}): choose one made "
-            "for this base_model."
+            changes[part][own] = change
+    if misfits or len(absent) > len(read) / 2 or not read:
+        raise ValueError(_refusal(file.name, identified.description, absent + misfits, base))
+    if left_out := (*left_out, *absent):
+        logger.warning(
+            "lora %s: %d of its parts change nothing here, such as %s.", file.name, len(left_out), left_out[0]
         )
-    return Lora(file.name, fingerprint(file), strength, changes)
+    return Lora(file.name, _fingerprint(file), strength, changes, left_out)
+
+
+def _refusal(name: str, description: str, unmatched: list[str], base: Mapping[str, str]) -> str:
+    if not unmatched:
+        return f"lora {name} is {description}, and changes no layer at all: choose another."
+    return (
+        f"lora {name} is {description}, and {len(unmatched)} of the layers that it changes are not "
+        f"in {base['file']}, {base['is']}, or have another size there (the first: {unmatched[0]}): choose one made "
+        "for this base_model."
+    )
 
 
 @contextmanager
@@ -104,42 +109,73 @@ def merged(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> Iterato
     weights themselves are laid aside, not copied. On a layer in int8, whose steps are larger than most of what a LoRA
     changes, and on one that is kept narrower than it computes, that is done whenever it runs.
     """
-    names = {name for lora in loras if lora.strength for name in lora.changes[part]}
-    layers: dict[str, Any] = {name: module.get_submodule(name) for name in sorted(names)}
+    applied = {
+        name: [
+            (lora.strength, lora.changes[part][name]) for lora in loras if lora.strength and name in lora.changes[part]
+        ]
+        for name in sorted(_changed(part, loras))
+    }
     originals: dict[str, torch.Tensor] = {}
     try:
-        for name, layer in layers.items():
-            weight = layer.weight.data
-            applied = [(lora.strength, lora.changes[part][name]) for lora in loras if name in lora.changes[part]]
-            if isinstance(layer, KeptLayer):
-                layer.additions = [(strength, change.on(weight.device)) for strength, change in applied]
+        for name, changes in applied.items():
+            layer, kind = _layer(module, name)
+            if isinstance(layer, KeptLayer) and kind == "weight":
+                device = layer.kept.device
+                layer.additions = [(strength, change.on(device)) for strength, change in changes]
                 continue
-            total = weight.float()
-            for strength, change in applied:
+            parameter = getattr(layer, kind)
+            total = parameter.data.float()
+            for strength, change in changes:
                 total = change.added_to(total, strength)
-            originals[name] = weight
-            layer.weight.data = total.to(weight.dtype)
+            originals[name] = parameter.data
+            parameter.data = total.to(parameter.dtype)
         yield
     finally:
         for name, original in originals.items():
-            layers[name].weight.data = original
-            forget_packed(layers[name])  # which was made of the merged one
-        for layer in layers.values():
+            layer, kind = _layer(module, name)
+            getattr(layer, kind).data = original
+            forget_packed(layer)  # which was made of the merged one
+        for name in applied:
+            layer, _ = _layer(module, name)
             if isinstance(layer, KeptLayer):
                 layer.additions = ()
 
 
 def merged_bytes(module: torch.nn.Module, part: str, loras: Sequence[Lora]) -> int:
     """Return what `merged` takes beside the weights that it lays aside."""
-    names = {name for lora in loras if lora.strength for name in lora.changes[part]}
-    layers: list[Any] = [module.get_submodule(name) for name in names]
-    return sum(layer.weight.nbytes for layer in layers if not isinstance(layer, KeptLayer))
+    changed = [_layer(module, name) for name in _changed(part, loras)]
+    return sum(
+        getattr(layer, kind).nbytes for layer, kind in changed if kind == "bias" or not isinstance(layer, KeptLayer)
+    )
 
 
-def _layers(module: torch.nn.Module) -> dict[str, str]:
-    """Return {name as `_normal` gives it: name} of all layers with a weight. The IP-Adapter's are in no LoRA."""
-    named = (name for name, layer in module.named_modules() if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d))
-    return {_normal(name): name for name in named if ".processor." not in name}
+def _changed(part: str, loras: Sequence[Lora]) -> set[str]:
+    return {name for lora in loras if lora.strength for name in lora.changes[part]}
+
+
+def _layer(module: torch.nn.Module, name: str) -> tuple[Any, str]:
+    """Return the layer that has a weight or bias, and which of both it is."""
+    layer, _, kind = name.rpartition(".")
+    return module.get_submodule(layer), kind
+
+
+def _parameter(module: torch.nn.Module, name: str) -> torch.Tensor:
+    """Return a weight or bias as a shape can be asked of it."""
+    layer, kind = _layer(module, name)
+    return layer.kept if kind == "weight" and isinstance(layer, KeptLayer) else getattr(layer, kind)
+
+
+def _parameters(module: torch.nn.Module) -> dict[str, str]:
+    """Return {name as `_normal` gives it: name} of all weights and biases. The IP-Adapter's are in no LoRA."""
+    ldm = ldm_names(module) if hasattr(module, "down_blocks") else {}
+    names = {}
+    for name, layer in module.named_modules():
+        if ".processor." in name or not isinstance(getattr(layer, "weight", None), torch.Tensor):
+            continue
+        for kind in ("weight", "bias") if getattr(layer, "bias", None) is not None else ("weight",):
+            for spelling in {name, ldm.get(name, name)}:
+                names[f"{_normal(spelling)}.{kind}"] = f"{name}.{kind}"
+    return names
 
 
 def _normal(layer: str) -> str:
@@ -150,62 +186,94 @@ def _normal(layer: str) -> str:
     return re.sub(r"to_out$", "to_out_0", layer.replace(".", "_")).removeprefix("text_model_")
 
 
-def _read(file: Path) -> dict[tuple[str, str], Change]:
-    """Return {(part, normal layer name): change} of a file in any of the layouts."""
-    state = load_state_dict(file)
-    factors: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in state.items():
-        if match := _FACTOR.fullmatch(key):
-            role = match["kohya"] or match["diffusers"] or match["old"] or {"A": "down", "B": "up"}[match["peft"]]
-            factors.setdefault(match["layer"], {})[role] = value
-        elif not key.endswith(".alpha"):
-            raise ValueError(
-                f"lora {file.name} holds '{shown(key)}', which is no part of a plain LoRA (LoHa, LoKr, DoRA and "
-                "trained biases are not supported): choose another."
-            )
+def _read(file: Path) -> tuple[dict[tuple[str, str], Change], list[str]]:
+    """Return {(part, normal name of a weight or bias): change}, and the tensors that belong to no layer."""
+    layers: dict[str, dict[str, torch.Tensor]] = {}
+    left_out = []
+    for key, value in load_state_dict(file).items():
+        layer, role = split_key(key) or (None, "")
+        if layer is None:
+            left_out.append(shown(key))
+        else:
+            layers.setdefault(layer, {})[role] = value
     settings = _peft_settings(file)
-    changes = {}
-    for layer, pair in factors.items():
-        if pair.keys() != {"down", "up"}:
-            raise ValueError(f"lora {file.name} has only one half of layer '{shown(layer)}': download it again.")
-        if min(pair["down"].ndim, pair["up"].ndim) < 2:
-            raise ValueError(f"lora {file.name} has no matrices for layer '{shown(layer)}': download it again.")
-        rank = pair["down"].shape[0]
-        if rank == 0:  # a layer that a resize has emptied: it changes nothing
+    changes: dict[tuple[str, str], Change] = {}
+    for layer, roles in layers.items():
+        _check_numbers(file.name, layer, roles)
+        if any(value.numel() == 0 for value in roles.values()):  # a layer that a resize has emptied
             continue
         part, name = _split(layer)
-        alpha = state.get(f"{layer}.alpha")
-        if alpha is not None and alpha.numel() != 1:
-            raise ValueError(f"lora {file.name} has no number as alpha of layer '{shown(layer)}': download it again.")
-        scale = _peft_scale(settings, part, name, rank) if alpha is None else float(alpha) / rank
-        changes[part, _normal(name)] = Change(pair["down"], pair["up"], scale)
-    return changes
+        if bias := {"diff_b", "b_norm"} & roles.keys():
+            changes[part, f"{_normal(name)}.bias"] = Change("diff", {"diff": roles[bias.pop()]})
+        change = _change(file.name, layer, roles, settings)
+        # ComfyUI's own trainer names a parameter that is no layer's weight by its whole name.
+        own = f"{_normal(name.removesuffix('.bias'))}.bias" if name.endswith(".bias") else f"{_normal(name)}.weight"
+        if change is not None:
+            changes[part, own] = change
+    return changes, left_out
+
+
+def _check_numbers(file: str, layer: str, roles: Mapping[str, torch.Tensor]) -> None:
+    alpha = roles.get("alpha")
+    if alpha is not None and alpha.numel() != 1:
+        raise ValueError(f"lora {file} has no number as alpha of layer '{shown(layer)}': download it again.")
+    if not all(value.float().isfinite().all() for value in roles.values()):
+        raise ValueError(f"lora {file} has numbers without a value (NaN) in layer '{shown(layer)}': download it again.")
+
+
+def _change(file: str, layer: str, roles: Mapping[str, torch.Tensor], settings: Mapping[str, Any]) -> Change | None:
+    """Return what a layer's tensors make of its weight; None when that stays as it is."""
+    part, name = _split(layer)
+    alpha = roles.get("alpha")
+
+    def scale_of(rank: int) -> float:
+        return _peft_scale(settings, part, name, rank) if alpha is None else float(alpha) / rank
+
+    try:
+        return make_change(roles, scale_of)
+    except KeyError as error:
+        raise ValueError(
+            f"lora {file} has only one half of layer '{shown(layer)}' ({error.args[0]} is missing): download it again."
+        ) from error
+    except MatrixError as error:
+        raise ValueError(f"lora {file} has no matrices for layer '{shown(layer)}': download it again.") from error
 
 
 def _split(layer: str) -> tuple[str, str]:
-    for part, prefixes in _PREFIXES.items():
-        for prefix in prefixes:
-            if layer.startswith(prefix):
-                return part, layer.removeprefix(prefix).removeprefix("base_model.model.")
+    for prefix, part in _PREFIXES:
+        if layer.startswith(prefix):
+            return part, layer.removeprefix(prefix).removeprefix("base_model.model.")
     return _UNET, layer  # diffusers' first files name no part
 
 
+def _fingerprint(file: Path) -> str:
+    """Return 16 hex digits that also change with the settings beside the file."""
+    beside = peft_settings(file)
+    if beside is None:
+        return fingerprint(file)
+    return hashlib.sha256((fingerprint(file) + fingerprint(beside)).encode()).hexdigest()[:16]
+
+
 def _peft_settings(file: Path) -> dict[str, Any]:
-    """Return what diffusers since 0.34 writes into the header: `unet.lora_alpha`, `text_encoder.alpha_pattern`, ..."""
+    """Return {part + name: value}: `unet.lora_alpha`, `text_encoder.alpha_pattern`, ...
+
+    diffusers writes them into the header since 0.34; peft into a file of its own, without the part's name.
+    """
+    if beside := peft_settings(file):
+        values = JsonFile.read(beside).values
+        return {f"{part}.{name}": value for part in (_UNET, _TEXT_ENCODER) for name, value in values.items()}
     try:
         settings = json.loads(read_metadata(file).get("lora_adapter_metadata", "{}"))
     except (ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict):
         raise ValueError(f"lora {file.name} says nothing readable of its settings: download it again.")
-    if any(settings.get(f"{part}.use_dora") for part in _PREFIXES):
-        raise ValueError(f"lora {file.name} is a DoRA, which is not supported: choose another.")
     return settings
 
 
-def _peft_scale(settings: dict[str, Any], part: str, layer: str, rank: int) -> float:
+def _peft_scale(settings: Mapping[str, Any], part: str, layer: str, rank: int) -> float:
     """Return alpha / rank, or alpha / sqrt(rank) for rank-stabilised LoRA, by peft's rules; without alpha 1."""
-    alpha = settings.get(f"{part}.lora_alpha", rank)
+    alpha = settings.get(f"{part}.lora_alpha", settings.get(f"{part}.alpha", rank))
     patterns = settings.get(f"{part}.alpha_pattern") or {}
     try:
         for pattern, value in patterns.items():
@@ -216,8 +284,3 @@ def _peft_scale(settings: dict[str, Any], part: str, layer: str, rank: int) -> f
         raise ValueError(
             f"the LoRA's own settings have no number as alpha of layer '{shown(layer)}': download it again."
         ) from error
-
-
-def _fits(change: Change, layer: Any) -> bool:
-    rank, weight = change.down.shape[0], layer.weight
-    return change.up.flatten(1).shape == (weight.shape[0], rank) and change.down[0].numel() == weight[0].numel()

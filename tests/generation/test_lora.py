@@ -135,9 +135,9 @@ def test_kept_copies_of_weights_are_never_those_of_another_strength(
 def test_alpha_divides_the_rank(pipeline: StylePipeline, tmp_path: Path) -> None:
     change = add_lora(pipeline, write_lora(tmp_path, pipeline, "kohya"), 1.0).loras[0].changes["unet"]
     layer: Any = pipeline.denoiser.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn1.to_q")
-    one = change["mid_block.attentions.0.transformer_blocks.0.attn1.to_q"]
+    one = change["mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight"]
     changed = one.added_to(torch.zeros_like(layer.weight), strength=0.5)
-    assert torch.allclose(changed, 0.5 * one.up @ one.down * ALPHA / RANK)
+    assert torch.allclose(changed, 0.5 * one.factors["up"] @ one.factors["down"] * ALPHA / RANK)
 
 
 @pytest.mark.parametrize(
@@ -174,12 +174,8 @@ def test_a_lora_for_another_model_is_refused_with_what_it_is(
         add_lora(pipeline, file, 1.0)
 
 
-@pytest.mark.parametrize("extra", ["hada_w1_a", "lokr_w1", "dora_scale", "diff_b"])
-def test_what_is_more_than_a_lora_is_refused(pipeline: StylePipeline, tmp_path: Path, extra: str) -> None:
+def test_half_a_layer_is_refused(pipeline: StylePipeline, tmp_path: Path) -> None:
     stem = "lora_unet_mid_block_attentions_0_proj_in"
-    state = {f"{stem}.lora_down.weight": torch.zeros(4, 96, 1, 1), f"{stem}.{extra}": torch.zeros(4)}
-    with pytest.raises(ValueError, match=f"holds '{stem}.{extra}', which is no part of a plain LoRA"):
-        add_lora(pipeline, save(tmp_path / "x.safetensors", state), 1.0)
     half = save(tmp_path / "half.safetensors", {f"{stem}.lora_down.weight": torch.zeros(4, 96, 1, 1)})
     with pytest.raises(ValueError, match="only one half of layer"):
         add_lora(pipeline, half, 1.0)
