@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from published_layouts import save
 from safetensors.torch import load_file
 from style_pack.generation.layers.int8 import keep_in
+from style_pack.generation.loading.ldm_names import ldm_names
 from style_pack.generation.loading.lora import Lora, merged, merged_bytes
 from style_pack.generation.loading.pipeline import StylePipeline, add_lora
 from style_pack.model_files.identify import identify
@@ -301,3 +303,17 @@ def test_a_damaged_or_foreign_lora_is_one_sentence(
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lora_of_any_kind_is_known_by_its_header(tmp_path: Path, kind: str) -> None:
     assert identify(save(tmp_path / "x.safetensors", KINDS[kind])).kind == "lora"
+
+
+def test_the_layers_of_stable_diffusion_have_their_published_names() -> None:
+    """All 686 names were compared with ComfyUI's; these are the ones that go wrong first."""
+    with torch.device("meta"):
+        names = ldm_names(UNet2DConditionModel(cross_attention_dim=768))
+    assert names["down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"] == (
+        "input_blocks.1.1.transformer_blocks.0.attn1.to_q"
+    )
+    assert names["down_blocks.0.downsamplers.0.conv"] == "input_blocks.3.0.op"
+    assert names["down_blocks.3.resnets.1.conv2"] == "input_blocks.11.0.out_layers.3"
+    assert names["up_blocks.0.upsamplers.0.conv"] == "output_blocks.2.1.conv"
+    assert names["up_blocks.1.upsamplers.0.conv"] == "output_blocks.5.2.conv"
+    assert names["up_blocks.3.attentions.2.proj_in"] == "output_blocks.11.1.proj_in"
