@@ -27,7 +27,7 @@ from style_pack.retrieval.ingest import ingest  # noqa: E402
 from style_pack.retrieval.search import StyleQuery, search  # noqa: E402
 from style_pack.retrieval.store.store import StyleStore  # noqa: E402
 from style_pack.retrieval.syncing.other_encoders import encode_captions  # noqa: E402
-from style_pack.retrieval.view.postings import words_of  # noqa: E402
+from style_pack.retrieval.view.words import words_of  # noqa: E402
 
 from training.captions import held_out_prompts  # noqa: E402
 from training.vocabulary import HELD_OUT_TEMPLATES, TEMPLATES  # noqa: E402

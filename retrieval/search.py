@@ -18,8 +18,8 @@ from .store.look import ChangedMeanwhile, again
 from .store.store import StyleStore
 from .view.captions import CaptionTable
 from .view.filters import Filter, parse_filter
-from .view.postings import words_of
 from .view.view import Seen, View
+from .view.words import asked_words, matching_words, words_of, written_words
 
 _POOL = 64  # candidates that fusion and diversity choose among, at least
 
@@ -109,7 +109,7 @@ class _Vectors:
         if captions and query.strategy == "hybrid" and not query.pinned:
             self.captions = store.captions(captions.identity)
             self.sentence = captions.encode_texts([query.prompt])[0]
-            if encoder.share_unfamiliar(words_of(query.prompt)) >= fusion.UNFAMILIAR:
+            if encoder.share_unfamiliar(written_words(query.prompt)) >= fusion.UNFAMILIAR:
                 self.caption_weight = fusion.CAPTION_FIRST
 
 
@@ -133,7 +133,7 @@ class _Search:
         self._by_image = query.strategy == "image"
         self._backgrounds = background
         self._background = background.get("image" if self._by_image else "text")
-        self._words = sorted(set(words_of(query.prompt)))
+        self._words = asked_words(query.prompt)
         self._seen: Seen = {}  # what the rankings found
 
     def run(self) -> StyleMatches:
@@ -244,14 +244,13 @@ class _Search:
         records = self._store.records(ids)
         if len(records) < len(set(ids)):
             raise ChangedMeanwhile(self._store.name)
-        asked = dict.fromkeys(words_of(self._query.prompt))
+        asked = set(words_of(self._query.prompt))
         matches = []
         for id, vector in zip(ids, self._store.vectors(ids), strict=True):
             cosine = float(vector @ self._vectors.asked)
             places = {name: order[id] for name, order in ranks.items() if id in order}
-            text = set(words_of(records[id].text))
-            words = tuple(word for word in asked if word in text)
-            tags = tuple(tag for tag in records[id].tags if (parts := words_of(tag)) and asked.keys() >= set(parts))
+            words = tuple(matching_words(self._query.prompt, records[id].text))
+            tags = tuple(tag for tag in records[id].tags if (parts := words_of(tag)) and asked.issuperset(parts))
             matches.append(StyleMatch(records[id], self._score(cosine), cosine, places, words, tags))
         return matches
 

@@ -30,7 +30,7 @@ from ..view.view import View
 FOLDER = "index"
 _ENGINE = "engine"
 _SEAL = "engine.json"
-_FORM = 3  # of a snapshot's files, which `Segment.save` writes: one of another form is made anew
+_FORM = 4  # of a snapshot's files, which `Segment.save` writes: one of another form is made anew
 _PAGE = 500
 # Vectors that an engine is given at once. Between two such steps an interrupt is heard, and searches have a turn:
 # Chroma takes 0.4 s for 400 and 1.5 s for 2000 on two cores; by 100 each it takes twice as long in all.

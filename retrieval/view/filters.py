@@ -4,7 +4,8 @@
     every  = part (["AND"] part)*
     part   = ("NOT" | "-") part | "(" filter ")" | field ":" value
 
-So a minus binds most, then standing side by side, then OR. Upper and lower case are the same, everywhere.
+So a minus binds most, then standing side by side, then OR. Texts are compared folded, see `words.fold`. A value with
+spaces or parentheses stands in quotes; in them a backslash goes before a quote and before a backslash.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ from typing import TypeAlias
 import numpy as np
 
 from ..records import StyleRecord
+from .words import fold
 
 TEXT_FIELDS = ("tag", "license", "folder", "name")
 NUMBER_FIELDS = ("date", "size", "width", "height")  # the rows of Postings' numbers, in this order
 _ALIASES = {"licence": "license"}
 _LONGEST = 2000  # characters
 _DEEPEST = 50  # parentheses and minuses within one another
-_WORD = re.compile(r"""\s*([()-]|[a-z]+:"[^"]*"|[a-z]+:'[^']*'|[^\s()]+)""", re.IGNORECASE)
+# Quotes as keyboards and word processors of several languages write them; each value ends with its own kind.
+_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "„": "“", "「": "」"}
+_QUOTED = "|".join(rf"{opened}(?:\\.|[^\\{closed}])*{closed}" for opened, closed in _QUOTES.items())
+_WORD = re.compile(rf"\s*([()-]|[a-z]+[:：](?:{_QUOTED})|[^\s()]+)", re.IGNORECASE)
+_ESCAPED = re.compile(r"""\\(["'“”‘’„「」\\])""")
 _NUMBERS = re.compile(r"(?P<sign>[<>]=?|=)?(?P<first>[\d-]+)|(?P<low>[\d-]*)\.\.(?P<high>[\d-]*)")
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 _PIXELS = re.compile(r"\d{1,9}")
@@ -37,7 +43,7 @@ class Label:
     """What must hold of a text field.
 
     field: its name.
-    value: in lower case, that it must have.
+    value: that it must have, folded.
     """
 
     field: str
@@ -111,13 +117,10 @@ def passing(filter: Filter, holding: Callable[[Label | Span], np.ndarray]) -> np
 
 def labels(record: StyleRecord) -> dict[str, list[str]]:
     """Return text field -> the values by which a filter finds the record."""
-    folders = {part for path in record.files for part in path.lower().replace("\\", "/").split("/")[:-1] if part}
-    return {
-        "tag": [tag.lower() for tag in record.tags],
-        "license": [record.licence.lower()],
-        "folder": sorted(folders),
-        "name": [name.lower() for name in (record.name, *record.other_names)],
-    }
+    folders = {part for path in record.files for part in path.replace("\\", "/").split("/")[:-1] if part}
+    values = {"tag": record.tags, "license": (record.licence,), "folder": sorted(folders)}
+    values["name"] = (record.name, *record.other_names)
+    return {field: list(map(fold, held)) for field, held in values.items()}
 
 
 def numbers(record: StyleRecord) -> list[int]:
@@ -174,19 +177,19 @@ class _Parser:
         return inner
 
     def _term(self) -> Label | Span:
-        name, colon, value = self._words[self._at][0].partition(":")
+        name, colon, value = self._words[self._at][0].replace("：", ":", 1).partition(":")
         field = _ALIASES.get(name.lower(), name.lower())
         if not colon or field not in TEXT_FIELDS + NUMBER_FIELDS:
             fields = ", ".join(TEXT_FIELDS + NUMBER_FIELDS)
             raise self._error(f"is not understood: write field:value with a field of {fields}")
-        if value[:1] in ("'", '"'):
-            if len(value) < 2 or value[-1] != value[0]:
+        if value[:1] in _QUOTES:
+            if not re.fullmatch(_QUOTED, value):
                 raise self._error("has a quote that is not closed: close it")
-            value = value[1:-1]
+            value = _ESCAPED.sub(r"\1", value[1:-1])
         if not value.strip():
             raise self._error(f"has no value: write one, such as {name}:{_EXAMPLES[field]}")
         if field in TEXT_FIELDS:
-            return Label(field, value.strip().lower())
+            return Label(field, fold(value.strip()))
         return self._span(field, value.strip())
 
     def _span(self, field: str, value: str) -> Span:

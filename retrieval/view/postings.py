@@ -7,7 +7,6 @@ rows on disk to rows that were added a moment ago with one set of statistics.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -17,17 +16,12 @@ import numpy as np
 
 from ..records import StyleRecord
 from .filters import NUMBER_FIELDS, Filter, Label, Span, labels, numbers, passing
+from .words import words_of
 
-_STOP_WORDS = frozenset("a an and as at by for from in into is it of on or the to with style picture image".split())
 _ARRAYS = ("starts", "rows", "counts", "lengths", "numbers", "names", "name_ends")
 _BETWEEN = 0xFF  # after each name; no text in UTF-8 has it
 VALUES = "values.json"
 _K1, _B = 1.5, 0.75  # Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009
-
-
-def words_of(text: str) -> list[str]:
-    """Lower-case words without the ones that say nothing about a style."""
-    return [word for word in re.findall(r"[^\W_]+", text.lower()) if word not in _STOP_WORDS]
 
 
 class Postings:

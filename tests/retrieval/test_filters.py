@@ -22,6 +22,7 @@ def moment(year: int, month: int, day: int, hour: int = 0) -> int:
 
 def record(n: int) -> StyleRecord:
     tags = tuple(tag for k, tag in enumerate(("ink", "Wood Block", "neon")) if n >> k & 1)
+    tags += (('5" plate', "c:\\art", '\\"', "浮世絵", "cafe\u0301", "Straße", "ışık", "C++ (old)")[n % 8],)
     name, folder = ("Hokusai's waves", "waves (2)", "aaa", "été")[n % 4], ("prints", "photos")[n % 2]
     file = {f"/art/{folder}/{n}.png": [1, moment(2023 + n % 3, 1 + n % 12, 1 + n, 12), 0]}
     licence = ("CC0-1.0", "CC-BY-4.0", "")[n % 3]
@@ -73,6 +74,23 @@ def shorter(one: StyleRecord) -> int:
         ("tag:ink tag:neon", lambda r: {"ink", "neon"} <= set(r.tags)),
         ("tag:ink and tag:neon", lambda r: {"ink", "neon"} <= set(r.tags)),
         ("tag:ink OR tag:neon", lambda r: bool({"ink", "neon"} & set(r.tags))),
+        ('tag:"5\\" plate"', lambda r: '5" plate' in r.tags),
+        ("tag:'5\" plate'", lambda r: '5" plate' in r.tags),
+        ('tag:"c:\\\\art"', lambda r: "c:\\art" in r.tags),
+        ('tag:"c:\\art"', lambda r: "c:\\art" in r.tags),
+        ("tag:c:\\art", lambda r: "c:\\art" in r.tags),
+        ('tag:"\\\\\\""', lambda r: '\\"' in r.tags),
+        ('tag:"C++ (old)" tag:ink', lambda r: {"C++ (old)", "ink"} <= set(r.tags)),
+        ("tag:“wood block”", lambda r: "Wood Block" in r.tags),
+        ("tag:„wood block“ OR tag:‘ink’", lambda r: bool({"Wood Block", "ink"} & set(r.tags))),
+        ("tag：「浮世絵」", lambda r: "浮世絵" in r.tags),
+        ("tag:浮世絵", lambda r: "浮世絵" in r.tags),
+        ("tag:浮世", lambda _: False),
+        ("tag:café", lambda r: "cafe\u0301" in r.tags),
+        ("tag:CAFE", lambda r: "cafe\u0301" in r.tags),
+        ("tag:STRASSE", lambda r: "Straße" in r.tags),
+        ("tag:IŞIK", lambda r: "ışık" in r.tags),
+        ("name:e\u0301te\u0301", lambda r: r.name == "été"),
         ("-tag:ink", lambda r: "ink" not in r.tags),
         ("not not tag:ink", lambda r: "ink" in r.tags),
         ("tag:ink OR tag:neon folder:prints", lambda r: "ink" in r.tags or ("neon" in r.tags and "prints" in r.file)),
@@ -106,6 +124,8 @@ def test_periods_of_a_date_have_no_gap() -> None:
         ("ukiyo", "character 1: 'ukiyo' is not understood: write field:value with a field of tag, license, folder"),
         ("tag:a colour:red", "character 7: 'colour:red' is not understood"),
         ('tag:a  tag:"wood block', "character 8: 'tag:\"wood' has a quote that is not closed"),
+        ('tag:"wood\\"', "has a quote that is not closed"),
+        ("tag:“wood block", "has a quote that is not closed"),
         ("tag:", "character 1: 'tag:' has no value: write one, such as tag:ukiyo-e"),
         ('tag:" "', "has no value"),
         ("(tag:a OR tag:b", "character 1: '(' opens a parenthesis that is not closed"),
