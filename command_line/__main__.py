@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +20,17 @@ from typing import TYPE_CHECKING, Any
 from ..retrieval.disk.faults import sentence_of
 from ..retrieval.records import STRATEGIES
 from . import sync, upkeep
-from .opening import COMFYUI, DEFAULT, MODELS, open_captions, open_encoder, open_store, progress_on
+from .opening import (
+    COMFYUI,
+    DEFAULT,
+    MODELS,
+    PICTURES,
+    find_model,
+    open_captions,
+    open_encoder,
+    open_store,
+    progress_on,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,6 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # programs are at work (OpenMP 5.2, section 21.7).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options = build_parser().parse_args(arguments)
+    if threading.current_thread() is threading.main_thread():  # who is ended politely also clears up
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):  # a console of Windows, or a file, may not have every letter of a name
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         answer = options.run(options)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
@@ -42,8 +60,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("style-rag: stopped; what is stored stays, and the same command goes on from there.", file=sys.stderr)
         return 130
-    print(json.dumps(answer, ensure_ascii=False) if options.json else options.show(answer))
+    print(_json(answer) if options.json else options.show(answer))
     return 0
+
+
+def _json(answer: Any) -> str:
+    """Return one JSON value, with names as they are where the output has every letter."""
+    text = json.dumps(answer, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return json.dumps(answer)
+    return text
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,18 +82,6 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--wait", type=float, default=60, help="how many seconds to wait for another program that writes (%(default)s)"
     )
-    encoding = argparse.ArgumentParser(add_help=False)
-    encoding.add_argument(
-        "--encoder",
-        default=DEFAULT,
-        help="the model that compares pictures and prompts: as the node lists it, or the path of a folder or file "
-        "of CLIP, SigLIP or DINOv2 (%(default)s)",
-    )
-    encoding.add_argument(
-        "--caption-encoder", help="a Sentence-BERT folder, by name or path: then captions find pictures too"
-    )
-    encoding.add_argument("--models", type=Path, default=MODELS, help="ComfyUI's models folder (%(default)s)")
-    encoding.add_argument("--device", default="cpu", help="the torch device that it computes on (%(default)s)")
     parser = argparse.ArgumentParser(prog="style-rag", description="Knowledge bases of style pictures.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -74,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run, show=show)
         return command
 
+    encoding = _encoding(DEFAULT, DEFAULT)
     sync.add_commands(add, _lines_of, encoding)
     search = add("search", run_search, _show_matches, "Find the pictures that fit a prompt best.", encoding)
     search.add_argument("prompt", help="what the picture should be")
@@ -94,13 +111,34 @@ def build_parser() -> argparse.ArgumentParser:
     export = add("export", run_export, _lines_of, "Write one file with pictures and vectors, to give away.")
     export.add_argument("file", type=Path, help="such as references.stylepack")
     imported = add(
-        "import", run_import, _lines_of, "Add what is in a style pack, without embedding it again.", encoding
+        "import",
+        run_import,
+        _lines_of,
+        "Add what is in a style pack, without embedding it again.",
+        _encoding(None, "the one that made the pack"),
     )
     imported.add_argument("sources", nargs=1, metavar="FILE", help="a .stylepack that `export` wrote")
     imported.set_defaults(update="add", ray=False, yes=False)
     add("stats", run_stats, _lines_of, "Say what made a knowledge base and what is in it.")
     upkeep.add_commands(add, _lines_of)
     return parser
+
+
+def _encoding(default: str | None, otherwise: str) -> argparse.ArgumentParser:
+    """Return the options that choose encoders. Each command needs its own, for argparse shares what parents hold."""
+    encoding = argparse.ArgumentParser(add_help=False)
+    encoding.add_argument(
+        "--encoder",
+        default=default,
+        help="the model that compares pictures and prompts: as the node lists it, or the path of a folder or file "
+        f"of CLIP, SigLIP or DINOv2 ({otherwise})",
+    )
+    encoding.add_argument(
+        "--caption-encoder", help="a Sentence-BERT folder, by name or path: then captions find pictures too"
+    )
+    encoding.add_argument("--models", type=Path, default=MODELS, help="ComfyUI's models folder (%(default)s)")
+    encoding.add_argument("--device", default="cpu", help="the torch device that it computes on (%(default)s)")
+    return encoding
 
 
 def run_search(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -154,7 +192,24 @@ def run_import(options: argparse.Namespace) -> dict[str, Any]:
 
     if Path(options.sources[0]).suffix.lower() != PACK_SUFFIX:
         raise ValueError(f"{options.sources[0]} is no {PACK_SUFFIX}: read pictures and folders with ingest.")
+    options.encoder = options.encoder or _encoder_of(Path(options.sources[0]), options.models)
     return sync.run_ingest(options)
+
+
+def _encoder_of(pack: Path, models: Path) -> str:
+    """Return the name of the encoder that made a pack. Raises FileNotFoundError unless it is here."""
+    from ..retrieval.store.stylepack import encoder_of
+
+    identity = encoder_of(pack)
+    name = identity.rpartition("@")[0]
+    try:
+        find_model(name, models, PICTURES, ())
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{pack.name} was made with encoder {name}, which is not in {models}: put it there, or choose another with "
+            f"--encoder (such as {DEFAULT}), which embeds the pictures again."
+        ) from error
+    return name
 
 
 def run_stats(options: argparse.Namespace) -> dict[str, Any]:

@@ -33,6 +33,7 @@ def open_encoder(name: str, models: Path, device: str) -> StyleEncoder:
     from ..retrieval.encoders.encoder import StyleEncoder
     from ..retrieval.encoders.families import FAMILIES
 
+    check_device(device)
     logging.disable_progress_bar()  # of loading weights; ours shows the pictures
     path = find_model(name, models, PICTURES, tuple(FAMILIES))
     return StyleEncoder(name, path, _clip_tokenizer(name, path), lambda model: model.to(device).device)
@@ -41,8 +42,23 @@ def open_encoder(name: str, models: Path, device: str) -> StyleEncoder:
 def open_caption_encoder(name: str, models: Path, device: str) -> SentenceEncoder:
     from ..retrieval.encoders.sentences import SentenceEncoder
 
+    check_device(device)
     path = find_model(name, models, SENTENCES, ("sentence",))
     return SentenceEncoder(path.name, path, lambda model: model.to(device).device)
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError unless torch can compute on a device of this name here."""
+    if name == "cpu":
+        return
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device {name} can't be used here ({str(error).splitlines()[0]}): choose cpu, or leave --device out."
+        ) from error
 
 
 def find_model(name: str, models: Path, folders: tuple[str, ...], kinds: tuple[str, ...]) -> Path:

@@ -62,7 +62,13 @@ def run_ingest(options: argparse.Namespace) -> dict[str, Any]:
     readings = _ray_readings(encoder, options) if options.ray else read_here
     captions = open_captions(options)
     store = store or open_store(options, new=True)
-    report = _ingest(store, encoder, sources, options, readings)
+    is_new = not store.revision
+    try:
+        report = _ingest(store, encoder, sources, options, readings)
+    except BaseException:
+        if is_new and not store.revision:  # nobody wants an empty knowledge base of a mistyped source
+            store.discard()
+        raise
     if captions:
         with tqdm(unit="caption", disable=None) as bar:
             encode_captions(store, captions, progress_on(bar))

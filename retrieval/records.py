@@ -218,6 +218,7 @@ class IngestReport:
     added, updated, removed, unchanged, total: numbers of pictures.
     failed: {file, reason} of each file that could not be read.
     near_duplicates: pairs of stored pictures that look almost the same, one of them new: {one, other, cosine}.
+    embedded_again: {file, reason} of each style pack whose own vectors were not used.
     """
 
     added: int = 0
@@ -228,6 +229,7 @@ class IngestReport:
     total: int = 0
     seconds: float = 0.0
     near_duplicates: list[dict[str, str | float]] = field(default_factory=list)
+    embedded_again: list[dict[str, str]] = field(default_factory=list)
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

@@ -122,6 +122,15 @@ def unpack(file: Path, folder: Path) -> tuple[Path, Vectors]:
     return target, vectors
 
 
+def encoder_of(file: Path) -> str:
+    """Return `name@weights` of what made a pack's vectors. Raises ValueError for what is no pack."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return _read_vectors(archive).encoder
+    except _NO_PACK as error:
+        raise ValueError(f"{file.name} is damaged or no style pack ({error}): export it again.") from error
+
+
 def earlier_states(unpacked: Path) -> list[Path]:
     """Return the folders of what a pack of this name held before, of which `unpack` gave the last."""
     name = unpacked.name.rpartition("-")[0]

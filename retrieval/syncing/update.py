@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,16 @@ import numpy as np
 from ..encoders.encoder import StyleEncoder
 from ..pictures.fetch import named_source
 from ..pictures.finder import find_pictures, look_at
-from ..pictures.reader import DECODING, PACK_SUFFIX, SUFFIXES, is_decoded_anew, to_unicode, why_not_read
+from ..pictures.reader import (
+    DECODING,
+    PACK_SUFFIX,
+    SUFFIXES,
+    content_id,
+    is_decoded_anew,
+    open_picture,
+    to_unicode,
+    why_not_read,
+)
 from ..records import Edit, IngestReport, Occurrence, SourceFile, StyleRecord
 from ..store import stylepack
 from ..store.origin import same_weights
@@ -23,6 +33,7 @@ from .duplicates import near_duplicates
 from .other_encoders import open_shown
 from .sync import Dropping, Progress, Readings, SyncPlan, SyncRun
 
+_SAMPLE, _SAME = 4, 0.98  # pictures of a pack that are embedded to see whether its vectors are theirs; least cosine
 PACKS = "packs"  # where it keeps the pictures of packs that were imported
 
 Source = Path | str  # a folder, a picture file or a style pack; a str is a URL
@@ -122,13 +133,32 @@ class Update:
         let_go: set[str] = set()
         for pack in map(Path, packs):
             unpacked, vectors = stylepack.unpack(pack, self.store.folder / PACKS)
-            known |= vectors.by_id if same_weights(vectors.encoder, self.encoder.identity) else {}
+            if reason := self._distrusted(unpacked, vectors):
+                self.report.embedded_again.append({"file": to_unicode(str(pack)), "reason": reason})
+            else:
+                known |= vectors.by_id
             edits |= vectors.edits
             for state in stylepack.earlier_states(unpacked):
                 files = [file for file in state.rglob("*") if file.is_file()]
                 anew = self.update != "add"
                 let_go |= {str(file) for file in files if anew or (unpacked / file.relative_to(state)).is_file()}
         return known, edits, let_go
+
+    def _distrusted(self, unpacked: Path, vectors: stylepack.Vectors) -> str:
+        """Return why a pack's vectors are not used; empty when a sample says that they are those of its pictures."""
+        if not same_weights(vectors.encoder, self.encoder.identity):
+            return f"it was made with encoder {vectors.encoder}, and {self.encoder.identity} is chosen"
+        new = vectors.by_id.keys() - set(self.store.ids())
+        files = sorted(path for path in unpacked.rglob("*") if path.suffix.lower() in SUFFIXES) if new else []
+        for path in random.Random(len(new)).sample(files, min(_SAMPLE, len(files))):
+            try:
+                picture = open_picture(path)
+            except ValueError:  # the reading of its files will say so
+                continue
+            vector = vectors.by_id.get(content_id(picture))
+            if vector is not None and float(self.encoder.encode_images([picture])[0] @ vector) < _SAME:
+                return f"the vector of its picture {path.name} is another picture's"
+        return ""
 
     def _find(self, folders: Sequence[Path], fetched: Mapping[Path, str]) -> list[SourceFile]:
         """Return the pictures in folders, files among them, and in the knowledge base; name what can't be looked at."""

@@ -4,6 +4,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +157,68 @@ def test_threads_that_wait_sleep_unless_the_environment_says_otherwise(
         monkeypatch.setenv("OMP_WAIT_POLICY", given)
     assert main(["list", "none", "--root", str(tmp_path)]) == 1
     assert os.environ["OMP_WAIT_POLICY"] == policy
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_any_name_is_printed_on_any_console(tmp_path: Path, encoding: str) -> None:
+    source = tmp_path / "港町"
+    source.mkdir()
+    shutil.copy(next((ROOT / "styles" / "noir").glob("*.jpg")), source / "浮世絵 🎨.jpg")
+    script = (
+        "from pack import import_pack; import_pack(); from style_pack.command_line.__main__ import main; exit(main())"
+    )
+    setting = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+
+    def run(*arguments: str) -> bytes:
+        call = [sys.executable, "-c", script, *arguments, "--root", str(tmp_path)]
+        done = subprocess.run(call, capture_output=True, env=setting, cwd=ROOT / "benchmarks", timeout=300)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("ingest", "all", str(source))
+    [record] = json.loads(run("list", "all", "--json").decode(encoding))
+    assert record["name"] == "浮世絵 🎨"
+    shown = run("list", "all").decode(encoding)
+    assert ("浮世絵 🎨" if encoding == "utf-8" else "\\u6d6e\\u4e16\\u7d75") in shown
+
+
+def test_what_can_not_begin_leaves_no_empty_knowledge_base(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    root, picture = tmp_path / "root", str(ROOT / "styles" / "noir")
+    (broken := tmp_path / "broken.png").write_bytes(b"no picture")
+    for arguments, sentence in (
+        (["ingest", "new", picture, "--device", "cuda:7"], "device cuda:7 can't be used here"),
+        (["ingest", "new", picture, "--device", "toaster"], "device toaster can't be used here"),
+        (["ingest", "new", str(broken)], "none of the sources' 1 pictures could be read"),
+        (["import", "new", str(tmp_path / "gone.stylepack")], "gone.stylepack"),
+    ):
+        capsys.readouterr()
+        assert main([*arguments, "--root", str(root)]) == 1
+        error = capsys.readouterr().err
+        assert sentence in error
+        assert error.count("\n") == 1
+        assert not (root / "new").exists()
+
+
+def test_a_pack_of_another_encoder_is_not_embedded_unasked(
+    capsys: pytest.CaptureFixture[str], root: Path, tmp_path: Path
+) -> None:
+    pack = tmp_path / "two.stylepack"
+    answer(capsys, root, "export", "two", str(pack))
+    about: dict[str, Any] = {}
+    with zipfile.ZipFile(pack) as old, zipfile.ZipFile(tmp_path / "foreign.stylepack", "w") as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename == "pack.json":
+                about = json.loads(content)
+                content = json.dumps(about | {"encoder": "openai/clip-vit-base-patch32@0123456789abcdef"}).encode()
+            new.writestr(entry, content)
+    foreign, there = str(tmp_path / "foreign.stylepack"), ["--root", str(tmp_path / "there")]
+    assert main(["import", "new", foreign, *there]) == 1
+    error = capsys.readouterr().err
+    assert "was made with encoder openai/clip-vit-base-patch32, which is not in" in error
+    assert not (tmp_path / "there" / "new").exists()
+    assert main(["import", "new", foreign, *there, "--encoder", "bundled/clip-tiny", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["added"], len(report["embedded_again"])) == (10, 1)
+    assert main(["import", "same", str(pack), *there, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["embedded_again"] == []

@@ -47,7 +47,8 @@ def test_a_pack_brings_everything_and_embeds_nothing(
 ) -> None:
     batches = list(encoder.batches)
     report = ingest(other, encoder, [pack], "sync")
-    assert (report.added, report.total, encoder.batches) == (5, 5, batches)
+    assert (report.added, report.total, report.embedded_again) == (5, 5, [])
+    assert encoder.batches == [*batches, 1, 1, 1, 1]  # the sample that its vectors are compared with
     here, there = filled.records(), other.records()
     assert list(here) == list(there)
     for id, record in here.items():
@@ -119,8 +120,27 @@ def test_it_stays_when_other_sources_are_synced_and_comes_once(
 
 def test_another_encoder_embeds_the_pictures_again(other: StyleStore, pack: Path) -> None:
     stranger = ColourEncoder("colours@2")
-    ingest(other, stranger, [pack], "sync")
+    report = ingest(other, stranger, [pack], "sync")
     assert sum(stranger.batches) == 5
+    why = "it was made with encoder colours@1, and colours@2 is chosen"
+    assert report.embedded_again == [{"file": str(pack), "reason": why}]
+
+
+def test_vectors_of_other_pictures_are_not_trusted(other: StyleStore, encoder: ColourEncoder, pack: Path) -> None:
+    with zipfile.ZipFile(pack) as archive:
+        vectors = np.load(io.BytesIO(archive.read("vectors.npy")))
+    report = ingest(other, encoder, [changed(pack, **{"vectors.npy": table(np.roll(vectors, 1, axis=0))})], "sync")
+    assert re.fullmatch(r"the vector of its picture \w+\.png is another picture's", report.embedded_again[0]["reason"])
+    for record in other.records().values():
+        [right] = encoder.encode_images([open_picture(Path(record.file))])
+        assert np.allclose(other.vectors([record.id])[0], right)
+
+
+def test_a_pack_whose_pictures_are_there_is_not_sampled(other: StyleStore, encoder: ColourEncoder, pack: Path) -> None:
+    ingest(other, encoder, [pack], "sync")
+    batches = list(encoder.batches)
+    ingest(other, encoder, [pack], "sync")
+    assert encoder.batches == batches
 
 
 def test_unzipped_it_is_a_folder_of_pictures(pack: Path, tmp_path: Path) -> None:
