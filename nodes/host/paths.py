@@ -10,7 +10,7 @@ import folder_paths
 from ...model_files.identify import ModelFile
 from ...retrieval.database.database import FILE
 from ...retrieval.encoders.families import FAMILIES
-from ...retrieval.store.origin import check_name
+from ...retrieval.store.origin import folder_of
 from .hub import HUB, local_copy
 from .in_time import Inquiry
 from .model_folders import PATIENCE, Found, awake, identified, identified_in_time, look, places
@@ -118,8 +118,7 @@ def knowledge_base_folder(name: str) -> Path:
 
     Raises ValueError for a name that is no plain folder name on every operating system.
     """
-    check_name(name)
-    return Path(system_user_directory()) / name
+    return folder_of(Path(system_user_directory()), name)
 
 
 def knowledge_base_folders() -> list[Path]:
