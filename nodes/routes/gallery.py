@@ -164,7 +164,8 @@ def search_styles(name: str, query: "StyleQuery") -> dict[str, Any]:
     if origin is None or not store.ids(limit=1):
         return {"matches": []}
     encoder = open_encoder(origin.encoder.rpartition("@")[0])
-    return {"matches": [match.explain() for match in search(store, encoder, query)]}
+    matches = search(store, encoder, query)
+    return {"matches": matches.explain() if matches else []}
 
 
 def describe(store: "StyleStore", record: StyleRecord) -> dict[str, Any]:
