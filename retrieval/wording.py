@@ -18,8 +18,10 @@ def wording(prompt: str) -> str:
     bare = _ESCAPED.sub(r"\1", _BRACKET.sub(" ", bare))
     if bare == prompt:
         return prompt
-    bare = re.sub(r"\s+(?=[,.;，、。；])", "", bare)  # where something stood between a word and its comma
-    return re.sub(r"[,;](?:\s*[,;])+", ",", re.sub(r"\s+", " ", bare)).strip(" ,;")
+    bare = re.sub(
+        " (?=[,.;，、。；])", "", " ".join(bare.split())
+    )  # where something stood between a word and its comma
+    return re.sub("[,;](?: ?[,;])+", ",", bare).strip(" ,;")
 
 
 def left_out(prompt: str) -> list[str]:

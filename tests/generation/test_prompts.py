@@ -53,6 +53,8 @@ def test_embeddings_are_told_from_words() -> None:
         Segment("old.pt", 0.5, True),
         Segment("by night", 0.5),
     ]
+    inside = read_segments(r"(embedding:sub\name:1.2), embedding:sub/name.pt", "prompt")
+    assert [segment.text for segment in inside if segment.is_embedding] == [r"sub\name", "sub/name.pt"]
     with pytest.raises(ValueError, match="negative_prompt has 'embedding:' without a name"):
         read_segments("embedding:", "negative_prompt")
     with pytest.raises(ValueError, match="prompt gives 'x' the weight nan: use a number such as 1.2"):
