@@ -111,12 +111,11 @@ def _clip_tokenizer(name: str, path: Path) -> Path:
 
 
 def open_store(options: argparse.Namespace, new: bool = False) -> StyleStore:
-    from ..retrieval.store.origin import check_name
+    from ..retrieval.store.origin import folder_of
     from ..retrieval.store.store import StyleStore
     from ..retrieval.store.upkeep import find_base
 
-    check_name(options.name)
-    folder = options.root / options.name if new else find_base(options.root, options.name)
+    folder = folder_of(options.root, options.name) if new else find_base(options.root, options.name)
     return StyleStore(folder, options.wait)
 
 

@@ -33,8 +33,9 @@ def run_backup(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_restore(options: argparse.Namespace) -> dict[str, Any]:
     from ..retrieval.store.backup import restore
+    from ..retrieval.store.origin import folder_of
 
-    if (options.root / options.name).exists():
+    if folder_of(options.root, options.name).exists():
         _agree(options, f"'{options.name}' will hold what is in {options.file}, and lose all else it holds now")
     return {"name": options.name, "total": restore(options.file, options.root, options.name, options.wait)}
 

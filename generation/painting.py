@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from .conditioning.prompts import left_out
 from .conditioning.references import Reference
 from .denoise import StepCallback
 from .layers.int8 import kept_in
@@ -66,8 +67,11 @@ def with_distilled_lora(pipeline: StylePipeline, files: Iterable[Path]) -> Style
 
 def describe_run(pipeline: StylePipeline, settings: GenerationSettings, edges: str | None) -> dict[str, object]:
     """Return all that decides a picture but its references. edges: the id of their picture."""
+    prompts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
+    ignored = {name: left_out(text) for name, text in prompts.items() if left_out(text)}
     return {
         "settings": asdict(settings),
+        **({"left_out": ignored} if ignored else {}),
         "seeds": [(settings.seed + n) % (MAX_SEED + 1) for n in range(settings.num_images)],
         "edges": edges,
         "models": pipeline.identities,

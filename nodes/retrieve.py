@@ -37,6 +37,7 @@ class RetrieveStyle(io.ComfyNode):
                 io.String.Input(
                     "prompt",
                     multiline=True,
+                    dynamic_prompts=True,
                     default="",
                     tooltip="What the picture should be. Its style words find the reference.",
                 ),
@@ -77,7 +78,13 @@ class RetrieveStyle(io.ComfyNode):
                     optional=True,
                     tooltip="A picture with the look that you want. For the strategies image and hybrid.",
                 ),
-                io.String.Input("avoid", optional=True, default="", tooltip="Words for what the style must not be."),
+                io.String.Input(
+                    "avoid",
+                    optional=True,
+                    default="",
+                    dynamic_prompts=True,
+                    tooltip="Words for what the style must not be.",
+                ),
                 io.String.Input(
                     "pinned",
                     optional=True,

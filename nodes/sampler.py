@@ -41,8 +41,20 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
             "Without edges there is no ControlNet. Without references there is no style.",
             inputs=[
                 StylePipelineSocket.Input("pipeline", lazy=True, tooltip="From Load Style Pipeline."),
-                io.String.Input("prompt", multiline=True, default="", tooltip="What the picture shows. Any length."),
-                io.String.Input("negative_prompt", multiline=True, default="", tooltip="What it must not show."),
+                io.String.Input(
+                    "prompt",
+                    multiline=True,
+                    default="",
+                    dynamic_prompts=True,
+                    tooltip="What the picture shows. Any length.",
+                ),
+                io.String.Input(
+                    "negative_prompt",
+                    multiline=True,
+                    default="",
+                    dynamic_prompts=True,
+                    tooltip="What it must not show.",
+                ),
                 io.Int.Input(
                     "seed",
                     default=0,

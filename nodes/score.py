@@ -30,7 +30,13 @@ class ScoreStyledImage(io.ComfyNode):
                 io.Image.Input("image", tooltip="The picture to score. For a batch the scores are means."),
                 io.Image.Input("edges", tooltip="The edges that it should follow, from Canny From Sketch."),
                 StyleReferencesSocket.Input("references", tooltip="The references whose style it should have."),
-                io.String.Input("prompt", multiline=True, default="", tooltip="What it should show, in which style."),
+                io.String.Input(
+                    "prompt",
+                    multiline=True,
+                    default="",
+                    dynamic_prompts=True,
+                    tooltip="What it should show, in which style.",
+                ),
                 StyleKB.Input("knowledge_base", tooltip="Its encoder compares. Its pictures say what chance is."),
             ],
             outputs=[

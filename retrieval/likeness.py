@@ -12,6 +12,7 @@ from PIL import Image
 from .encoders.encoder import StyleEncoder
 from .ranking.calibration import score
 from .store.store import StyleStore
+from .wording import wording
 
 
 def score_likeness(
@@ -56,7 +57,8 @@ def _against_references(
 def _against_prompt(
     embeds: np.ndarray, prompt: str, encoder: StyleEncoder, background: list[float] | None
 ) -> dict[str, Any]:
-    if not prompt.strip():
+    words = wording(prompt)
+    if not words.strip():
         return {"score": 0.0, "note": "there is no prompt to compare with."}
-    cosines = embeds @ encoder.encode_texts([prompt])[0]
+    cosines = embeds @ encoder.encode_texts([words])[0]
     return {"score": fmean(score(float(cosine), background) for cosine in cosines), "cosine": float(cosines.mean())}

@@ -200,15 +200,21 @@ class StyleMatches(list[StyleMatch]):
     """What a search returns, best first.
 
     nothing: why it is empty, if it is.
+    left_out: what of the prompt was not searched by, as it is written there.
     """
 
     def __init__(self, matches: Iterable[StyleMatch] = (), nothing: NoMatch | None = None) -> None:
         super().__init__(matches)
         self.nothing = nothing
+        self.left_out: Sequence[str] = ()
 
     def explain(self) -> list[dict[str, Any]]:
-        """Return `explanation`: an object a match, or a single one, with `match` false, that says why there is none."""
-        return [self.nothing.explain()] if self.nothing else [match.explain() for match in self]
+        """Return `explanation`: an object a match, or a single one, with `match` false, that says why there is none.
+
+        Each has `left_out` where something was.
+        """
+        explained = [self.nothing.explain()] if self.nothing else [match.explain() for match in self]
+        return [each | {"left_out": list(self.left_out)} for each in explained] if self.left_out else explained
 
 
 @dataclass

@@ -20,6 +20,7 @@ from .view.captions import CaptionTable
 from .view.filters import Filter, parse_filter
 from .view.view import Seen, View
 from .view.words import asked_words, matching_words, words_of, written_words
+from .wording import left_out, wording
 
 _POOL = 64  # candidates that fusion and diversity choose among, at least
 
@@ -30,7 +31,7 @@ Ranks = dict[str, dict[str, int]]  # strategy -> id -> rank from 1
 class StyleQuery:
     """What RetrieveStyle asks. Raises ValueError in one sentence for what can't be asked.
 
-    prompt: words.
+    prompt: words. Their weights, `embedding:name` and `<lora:name:1>` are not read, see `wording`.
     strategy: one of STRATEGIES.
     top_k: how many matches at most.
     min_score: 0..1, below which nothing is returned.
@@ -64,8 +65,11 @@ class StyleQuery:
             raise ValueError(
                 "strategy image compares pictures, and query_image is not linked: link it or choose another."
             )
-        if self.strategy != "image" and not self.prompt.strip() and not self.pinned:
-            raise ValueError(f"the prompt is empty, and strategy {self.strategy} searches by words: write a prompt.")
+        if self.strategy != "image" and not wording(self.prompt).strip() and not self.pinned:
+            but = f" but for {', '.join(left_out(self.prompt))}" if left_out(self.prompt) else ""
+            raise ValueError(
+                f"the prompt is empty{but}, and strategy {self.strategy} searches by words: write a prompt."
+            )
 
 
 def search(
@@ -89,7 +93,9 @@ def search(
         with store.reading() as view:
             return _Search(store, view, query, vectors, wanted, origin.background).run()
 
-    return again(look)
+    matches = again(look)
+    matches.left_out = left_out(query.prompt)
+    return matches
 
 
 class _Vectors:
@@ -102,14 +108,15 @@ class _Vectors:
         if query.image is not None and query.strategy in ("hybrid", "image"):
             self.image = encoder.encode_images([query.image])[0]
         by_picture = self.image if query.strategy == "image" else None
-        self.asked = encoder.encode_texts([query.prompt])[0] if by_picture is None else by_picture
-        self.avoid = encoder.encode_texts([query.avoid])[0] if query.avoid.strip() else None
+        prompt, avoid = wording(query.prompt), wording(query.avoid)
+        self.asked = encoder.encode_texts([prompt])[0] if by_picture is None else by_picture
+        self.avoid = encoder.encode_texts([avoid])[0] if avoid.strip() else None
         self.captions: CaptionTable | None = None
         self.caption_weight = fusion.CAPTION
         if captions and query.strategy == "hybrid" and not query.pinned:
             self.captions = store.captions(captions.identity)
-            self.sentence = captions.encode_texts([query.prompt])[0]
-            if encoder.share_unfamiliar(written_words(query.prompt)) >= fusion.UNFAMILIAR:
+            self.sentence = captions.encode_texts([prompt])[0]
+            if encoder.share_unfamiliar(written_words(prompt)) >= fusion.UNFAMILIAR:
                 self.caption_weight = fusion.CAPTION_FIRST
 
 
@@ -133,7 +140,8 @@ class _Search:
         self._by_image = query.strategy == "image"
         self._backgrounds = background
         self._background = background.get("image" if self._by_image else "text")
-        self._words = asked_words(query.prompt)
+        self._prompt = wording(query.prompt)
+        self._words = asked_words(self._prompt)
         self._seen: Seen = {}  # what the rankings found
 
     def run(self) -> StyleMatches:
@@ -244,12 +252,12 @@ class _Search:
         records = self._store.records(ids)
         if len(records) < len(set(ids)):
             raise ChangedMeanwhile(self._store.name)
-        asked = set(words_of(self._query.prompt))
+        asked = set(words_of(self._prompt))
         matches = []
         for id, vector in zip(ids, self._store.vectors(ids), strict=True):
             cosine = float(vector @ self._vectors.asked)
             places = {name: order[id] for name, order in ranks.items() if id in order}
-            words = tuple(matching_words(self._query.prompt, records[id].text))
+            words = tuple(matching_words(self._prompt, records[id].text))
             tags = tuple(tag for tag in records[id].tags if (parts := words_of(tag)) and asked.issuperset(parts))
             matches.append(StyleMatch(records[id], self._score(cosine), cosine, places, words, tags))
         return matches

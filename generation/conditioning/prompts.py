@@ -1,7 +1,8 @@
 """A prompt as ComfyUI's users write it, cut into windows of tokens with weights. Knows no model but its tokenizer.
 
 `(word)` weighs 1.1, `(word:1.3)` 1.3, brackets nest, `\\(` is a bracket; `embedding:name` stands for a file's vectors.
-Rules and results are those of ComfyUI's own encoder for SD 1.5.
+Rules and results are those of ComfyUI's own encoder for SD 1.5, but for what other programs load by a prompt, such as
+`<lora:name:1>`: ComfyUI loads nothing by it, and it is no description, so it is left out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ...model_files.identify import load_state_dict
 MAX_DEPTH = 50
 _EMBEDDING = "embedding:"
 _ESCAPED = {"\\(": "\ue000", "\\)": "\ue001"}
+_LOADED = re.compile("<(?:lora|lyco|hypernet):[^<>]*>", re.IGNORECASE)
 _WORD_TOKENS = 8  # a group of fewer tokens is not divided between two windows
 
 
@@ -57,6 +59,7 @@ def read_segments(text: str, name: str) -> list[Segment]:
     Raises ValueError in one sentence for a weight that is not finite, brackets nested without end, and an embedding
     without a name.
     """
+    text = _LOADED.sub("", text)
     for written, stand_in in _ESCAPED.items():
         text = text.replace(written, stand_in)
     segments = []
@@ -67,6 +70,11 @@ def read_segments(text: str, name: str) -> list[Segment]:
             words = words.replace(stand_in, written[1])
         segments += _split_embeddings(words, weight, name)
     return segments
+
+
+def left_out(text: str) -> list[str]:
+    """Return what of a prompt is not read, as it is written."""
+    return list(dict.fromkeys(_LOADED.findall(text)))
 
 
 def cut_windows(segments: list[Segment], tokenizer: Any, load: Callable[[str], torch.Tensor]) -> list[list[Token]]:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import comfy
 import folder_paths
@@ -10,7 +10,7 @@ import folder_paths
 from ...model_files.identify import ModelFile
 from ...retrieval.database.database import FILE
 from ...retrieval.encoders.families import FAMILIES
-from ...retrieval.store.origin import check_name
+from ...retrieval.store.origin import folder_of
 from .hub import HUB, local_copy
 from .in_time import Inquiry
 from .model_folders import PATIENCE, Found, awake, identified, identified_in_time, look, places
@@ -96,11 +96,18 @@ def image_encoders() -> list[Path]:
 
 
 def find_embedding(name: str) -> Path:
-    """Return the file of `embedding:name` in ComfyUI's embeddings folders, the suffix written or not."""
+    """Return the file of `embedding:name` in ComfyUI's embeddings folders, folders and suffix written or not.
+
+    Either slash parts folders, on every system.
+    """
     known = folder_paths.get_filename_list("embeddings")
-    for file in known:
-        if name in (file, os.path.splitext(file)[0], os.path.basename(file), Path(file).stem):
-            return Path(folder_paths.get_full_path_or_raise("embeddings", file))
+    # Of files that differ in their suffix alone the last counts, as in ComfyUI: .bin, .pt, .safetensors.
+    slashed = {file: PurePosixPath(file.replace("\\", "/")) for file in known}
+    by_path = {str(path.with_suffix(end)): file for file, path in slashed.items() for end in ("", path.suffix)}
+    by_name = {called: file for file, path in slashed.items() for called in (path.stem, path.name)}
+    wanted = name.replace("\\", "/")
+    if file := by_path.get(wanted) or by_name.get(wanted):
+        return Path(folder_paths.get_full_path_or_raise("embeddings", file))
     places = ", ".join(folder_paths.get_folder_paths("embeddings"))
     raise FileNotFoundError(
         f"embedding '{name}' was not found: looked in {places}, which hold {', '.join(known[:8]) or 'nothing'}; put "
@@ -118,8 +125,7 @@ def knowledge_base_folder(name: str) -> Path:
 
     Raises ValueError for a name that is no plain folder name on every operating system.
     """
-    check_name(name)
-    return Path(system_user_directory()) / name
+    return folder_of(Path(system_user_directory()), name)
 
 
 def knowledge_base_folders() -> list[Path]:

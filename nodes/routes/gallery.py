@@ -5,6 +5,7 @@ It computes on the CPU: a request that comes while the sampler paints takes noth
 
 import io
 import threading
+import unicodedata
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -126,7 +127,8 @@ def list_knowledge_bases() -> dict[str, Any]:
 
 def describe_base(folder: Path) -> dict[str, Any]:
     """Return name, size, encoder, revision and state: `ok`, or the sentence of why it can't be used."""
-    about = {"name": to_unicode(folder.name), "total": 0, "encoder": None, "revision": 0, "state": "ok"}
+    name = unicodedata.normalize("NFC", to_unicode(folder.name))
+    about = {"name": name, "total": 0, "encoder": None, "revision": 0, "state": "ok"}
     try:
         store = open_store(folder.name)
         origin = store.origin
@@ -162,7 +164,8 @@ def search_styles(name: str, query: "StyleQuery") -> dict[str, Any]:
     if origin is None or not store.ids(limit=1):
         return {"matches": []}
     encoder = open_encoder(origin.encoder.rpartition("@")[0])
-    return {"matches": [match.explain() for match in search(store, encoder, query)]}
+    matches = search(store, encoder, query)
+    return {"matches": matches.explain() if matches else []}
 
 
 def describe(store: "StyleStore", record: StyleRecord) -> dict[str, Any]:

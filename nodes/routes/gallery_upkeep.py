@@ -40,7 +40,8 @@ def back_up(name: str, file: Path) -> None:
     """Write a knowledge base to one file. Raises NotHere."""
     from ...retrieval.store import backup
 
-    _with_root(name, lambda root: backup.back_up(root / name, file))
+    folder = paths.knowledge_base_folder(name)
+    _with_root(name, lambda _: backup.back_up(folder, file))
 
 
 def _with_root(name: str, work: Callable[[Path], Any]) -> None:

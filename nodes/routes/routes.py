@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import folder_paths
@@ -71,7 +72,9 @@ async def back_up_base(request: web.Request) -> web.StreamResponse:
         file = folder / "backup.zip"
         await _run(_WRITER, gallery_upkeep.back_up, _name(request), file)
         response = web.StreamResponse(headers=answers.HEADERS)
-        response.headers["Content-Disposition"] = f'attachment; filename="{_name(request)}.zip"'
+        called = f"{_name(request)}.zip"
+        called = f'filename="{called}"' if called.isascii() else f"filename*=UTF-8''{quote(called)}"
+        response.headers["Content-Disposition"] = f"attachment; {called}"
         response.content_type, response.content_length = "application/zip", file.stat().st_size
         with file.open("rb") as stream, contextlib.suppress(ConnectionError):  # of who has hung up
             await response.prepare(request)

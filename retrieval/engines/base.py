@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
+from unicodedata import normalize
 
 import numpy as np
 
@@ -121,7 +122,8 @@ def read_choice(file: Path, name: str) -> EngineChoice:
         return EngineChoice()
     try:
         engines = json.loads(file.read_text(encoding="utf-8")).get("engines", {})
-        entry = engines.get(name, engines.get(DEFAULT, {}))
+        engines = {normalize("NFC", called): entry for called, entry in engines.items()}
+        entry = engines.get(normalize("NFC", name), engines.get(DEFAULT, {}))
         known = {option.name for option in fields(EngineChoice)}
         if unknown := set(entry) - known:
             raise ValueError(f"'{min(unknown)}' is not known; an engine has {', '.join(sorted(known))}.")

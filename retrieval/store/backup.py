@@ -14,7 +14,7 @@ from typing import IO
 from ..database.database import FILE
 from ..disk.durable import sync_folders, sync_tree, write_durably
 from ..pictures.reader import to_unicode
-from .origin import check_name
+from .origin import folder_of
 from .snapshot import FOLDER
 from .store import LOCK, StyleStore
 from .upkeep import DERIVED, alone, calm, drafted, kept_files
@@ -54,9 +54,8 @@ def restore(file: Path, root: Path, name: str, wait: float) -> int:
     Everything is read and checked first. What was there stays whole until one file, the database, takes its place.
     Raises ValueError for what is no backup, or a damaged one.
     """
-    check_name(name)
+    folder = folder_of(root, name)
     root.mkdir(parents=True, exist_ok=True)
-    folder = root / name
     with drafted(root) as draft:
         _unpack(file, draft)
         if not folder.exists():

@@ -1,6 +1,7 @@
 """What a knowledge base remembers about itself, readable without opening it."""
 
 import re
+import unicodedata
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,10 @@ from ..engines.base import SETTINGS
 
 # Names that Windows keeps for devices, whatever follows the first dot.
 DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+DEVICES |= {"conin$", "conout$"}
+_NO_SIGNS = '<>:"/\\|?*'  # on Windows
+_JOINERS = "\u200c\u200d"  # between letters in Persian and Hindi, and in emoji: they print nothing, and mean something
+_LONGEST, _MOST_BYTES = 64, 255  # characters, and bytes of a folder's name
 
 
 @dataclass
@@ -34,15 +39,44 @@ class Origin:
     decoding: int = 1
 
 
-def check_name(name: str) -> None:
-    """Raise ValueError for a name of a knowledge base that is no plain folder name on every operating system."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}[A-Za-z0-9]|[A-Za-z0-9]", name):
-        raise ValueError(
-            f"name {name!r} can't name a knowledge base: use 1 to 64 letters, digits, spaces, dots, dashes and "
-            "underscores, beginning and ending with a letter or digit."
-        )
-    if name.lower().partition(".")[0] in DEVICES or name.lower() == SETTINGS:
-        raise ValueError(f"name {name!r} can't name a knowledge base: it is reserved, choose another.")
+def plain_name(name: str) -> str:
+    """Return a knowledge base's name in Unicode's form NFC. Raises ValueError for what can't be one.
+
+    It has to be a plain folder name on every operating system. Macs may write it in the form NFD: it is the same name.
+    """
+    name = unicodedata.normalize("NFC", name)
+    foreign = next((sign for sign in name if sign in _NO_SIGNS or not (sign.isprintable() or sign in _JOINERS)), "")
+    if not 1 <= len(name) <= _LONGEST:
+        wrong = f"it has {len(name)} characters"
+    elif foreign:
+        wrong = f"{foreign!r} is in it"
+    elif len(name.encode()) > _MOST_BYTES:
+        wrong = f"it has {len(name.encode())} bytes in UTF-8, and a folder's name {_MOST_BYTES}"
+    elif name[0] in " .-" or name[-1] in " .":
+        wrong = f"it begins with {name[0]!r} and ends with {name[-1]!r}"
+    elif _reserved(name):
+        wrong = "it is reserved"
+    else:
+        return name
+    raise ValueError(
+        f"name {name[: _LONGEST + 16]!r} can't name a knowledge base, {wrong}: use 1 to {_LONGEST} letters, digits, "
+        f"spaces and signs of any script but {_NO_SIGNS}, no space, dot or dash at the beginning, no space or dot at "
+        "the end, and no name of a device on Windows, such as CON."
+    )
+
+
+def folder_of(root: Path, name: str) -> Path:
+    """Return where a knowledge base of that name is below a root, or would be. Raises ValueError as `plain_name`."""
+    name = plain_name(name)
+    if name.isascii() or (root / name).exists() or not root.is_dir():
+        return root / name
+    written = (folder for folder in root.iterdir() if unicodedata.normalize("NFC", folder.name) == name)
+    return next(written, root / name)
+
+
+def _reserved(name: str) -> bool:
+    device = unicodedata.normalize("NFKC", name).casefold().partition(".")[0].rstrip()  # Windows: COM¹ is COM1, too
+    return device in DEVICES or name.casefold() == SETTINGS
 
 
 def same_weights(one: str, other: str) -> bool:

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from ..database.database import FILE
 from ..disk.durable import sync_folders, sync_tree
-from .origin import check_name
+from .origin import folder_of
 from .snapshot import FOLDER
 from .store import StyleStore
 from .write_lock import LOCK, locked
@@ -27,8 +27,7 @@ log = logging.getLogger("style_pack.retrieval")
 
 def find_base(root: Path, name: str) -> Path:
     """Return a knowledge base's folder, whatever state it is in. Raises ValueError and FileNotFoundError."""
-    check_name(name)
-    folder = root / name
+    folder = folder_of(root, name)
     if not (folder / FILE).exists():
         known = ", ".join(sorted(file.parent.name for file in root.glob(f"[!.]*/{FILE}"))) or "none"
         raise FileNotFoundError(
@@ -84,9 +83,8 @@ def kept_files(folder: Path) -> Iterator[Path]:
 
 
 def _free(root: Path, name: str, now: str = "") -> Path:
-    check_name(name)
-    target = root / name
-    if target.exists() and not (now and target.samefile(root / now) and name != now):
+    target = folder_of(root, name)
+    if target.exists() and not (now and target.samefile(folder_of(root, now)) and name != now):
         raise FileExistsError(f"there is something named '{name}' already: choose another name.")
     return target
 

@@ -88,7 +88,7 @@ class Postings:
             return (column >= asked.low) & (column < asked.high)
         held = np.zeros(len(self.lengths), dtype=bool)
         if asked.field == "name":
-            held[self._named(asked.value.encode())] = True
+            held[self._named(asked.value.encode("utf-8", "replace"))] = True
             return held
         values = self._values.get(asked.field, {})
         if asked.field == "license":

@@ -102,6 +102,18 @@ def test_styles_are_searched_and_filtered_as_one_types(
     assert not editor.unexpected_errors()
 
 
+def test_a_tag_is_chosen_whatever_is_in_it(browser_page: ComfyPage, comfy_server: ComfyServer) -> None:
+    tags = ['5" plate', "c:\\art", '\\"', "it's (old)", "“quoted”", "浮世絵"]
+    for seed, tag in enumerate(tags, 4151):
+        add(comfy_server, "quoted", [seed], f"tagged {tag}", tag)
+    browser_page.open("RetrieveStyle")
+    browser_page.sidebar_tab("Styles").click()
+    tab = show(browser_page, "quoted")
+    for tag in tags:
+        tab.get_by_label("Tag", exact=True).select_option(tag)
+        expect(tab.locator(".style-rag-cell span")).to_have_text([f"tagged {tag}"])
+
+
 def test_pictures_are_dropped_edited_removed_and_brought_back(
     editor: ComfyPage, comfy_server: ComfyServer, ids: list[str]
 ) -> None:

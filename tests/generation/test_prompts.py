@@ -10,6 +10,7 @@ from published_layouts import save
 from style_pack.generation.conditioning.prompts import Segment, cut_windows, load_embedding, read_segments
 from style_pack.generation.conditioning.text import encode_prompts
 from style_pack.generation.loading.pipeline import StylePipeline
+from style_pack.generation.painting import describe_run
 from style_pack.generation.sampler import generate
 
 
@@ -52,12 +53,26 @@ def test_embeddings_are_told_from_words() -> None:
         Segment("old.pt", 0.5, True),
         Segment("by night", 0.5),
     ]
+    inside = read_segments(r"(embedding:sub\name:1.2), embedding:sub/name.pt", "prompt")
+    assert [segment.text for segment in inside if segment.is_embedding] == [r"sub\name", "sub/name.pt"]
     with pytest.raises(ValueError, match="negative_prompt has 'embedding:' without a name"):
         read_segments("embedding:", "negative_prompt")
     with pytest.raises(ValueError, match="prompt gives 'x' the weight nan: use a number such as 1.2"):
         read_segments("(x:nan)", "prompt")
     with pytest.raises(ValueError, match="prompt nests brackets more than 50 deep"):
         read_segments("(" * 3000 + ")" * 3000, "prompt")
+
+
+def test_what_comfyui_does_not_load_by_a_prompt_is_left_out_and_told(pipeline: StylePipeline) -> None:
+    prompt = "a <lora:ink (v2):0.8>red (house <LyCO:x>:1.2) <hypernet:y:1>, a <b> {c|d}"
+    assert read_segments(prompt, "prompt") == read_segments("a red (house :1.2) , a <b> {c|d}", "prompt")
+    settings = replace(SETTINGS, prompt=prompt, negative_prompt="<lora:bad:1>")
+    told = describe_run(pipeline, settings, None)
+    assert told["left_out"] == {
+        "prompt": ["<lora:ink (v2):0.8>", "<LyCO:x>", "<hypernet:y:1>"],
+        "negative_prompt": ["<lora:bad:1>"],
+    }
+    assert "left_out" not in describe_run(pipeline, SETTINGS, None)
 
 
 def test_an_embedding_takes_the_place_of_as_many_tokens(pipeline: StylePipeline, tmp_path: Path) -> None:

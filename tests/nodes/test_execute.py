@@ -220,6 +220,52 @@ def test_a_model_name_cannot_leave_its_folder(comfy_nodes: Nodes, name: str) -> 
         module(comfy_nodes, "host.paths").find_model("base_model", name)
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("ink", "ink.safetensors"),
+        ("ink.pt", "ink.pt"),
+        ("sub/fine", "sub/fine.pt"),
+        ("sub\\fine", "sub/fine.pt"),
+        ("sub\\deep/fine.v2", "sub/deep/fine.v2.pt"),
+        ("fine", "sub/fine.pt"),
+        ("sub/deep/ink", "sub/deep/ink.pt"),
+    ],
+)
+def test_an_embedding_is_found_by_either_slash(
+    comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, file: str
+) -> None:
+    for made in ("ink.pt", "ink.safetensors", "sub/fine.pt", "sub/deep/fine.v2.pt", "sub/deep/ink.pt"):
+        (tmp_path / made).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / made).touch()
+    import folder_paths
+
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "embeddings", ([str(tmp_path)], {".pt", ".safetensors"}))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    assert module(comfy_nodes, "host.paths").find_embedding(name) == tmp_path / file
+
+
+def test_windows_names_of_embeddings_are_found(comfy_nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "get_filename_list", lambda kind: ["sub\\fine.pt"])
+    monkeypatch.setattr(folder_paths, "get_full_path_or_raise", lambda kind, file: file)
+    for name in ("sub/fine", "sub\\fine", "sub/fine.pt", "fine"):
+        assert module(comfy_nodes, "host.paths").find_embedding(name) == Path("sub\\fine.pt")
+
+
+def test_prompts_are_typed_as_in_comfyuis_own_text_node(comfy_nodes: Nodes) -> None:
+    """The page resolves {a|b} and drops comments in widgets that say so."""
+    for node, names in {
+        "RetrieveStyle": ("prompt", "avoid"),
+        "ControlNetIPAdapterSampler": ("prompt", "negative_prompt"),
+        "ScoreStyledImage": ("prompt",),
+    }.items():
+        inputs = comfy_nodes[node].INPUT_TYPES()
+        inputs = inputs["required"] | inputs.get("optional", {})
+        assert [inputs[name][1].get("dynamicPrompts") for name in names] == [True] * len(names)
+
+
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../x", ".hidden", "a" * 65, "x\n", "C:"])
 def test_a_knowledge_base_name_is_no_path(comfy_nodes: Nodes, name: str) -> None:
     assert "can't name a knowledge base" in comfy_nodes["StyleKnowledgeBase"].validate_inputs(name=name)

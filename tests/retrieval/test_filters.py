@@ -90,6 +90,7 @@ def shorter(one: StyleRecord) -> int:
         ("tag:CAFE", lambda r: "cafe\u0301" in r.tags),
         ("tag:STRASSE", lambda r: "Straße" in r.tags),
         ("tag:IŞIK", lambda r: "ışık" in r.tags),
+        ("name:\ud800", lambda _: False),
         ("name:e\u0301te\u0301", lambda r: r.name == "été"),
         ("-tag:ink", lambda r: "ink" not in r.tags),
         ("not not tag:ink", lambda r: "ink" in r.tags),

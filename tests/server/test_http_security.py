@@ -77,7 +77,26 @@ def test_a_body_of_another_type_is_refused(comfy_server: ComfyServer, style: str
 
 
 @pytest.mark.parametrize(
-    "name", ["..", ".", "a/b", "..%2f..", "a%5cb", "c:", "con", "NUL.txt", "settings.json", " a", "a" * 65, "ä", "a%00"]
+    "name",
+    [
+        "..",
+        ".",
+        "a/b",
+        "..%2f..",
+        "a%5cb",
+        "c:",
+        "con",
+        "NUL.txt",
+        "settings.json",
+        " a",
+        "a" * 65,
+        "a.",
+        "-a",
+        "COM¹",
+        "a%00",
+        "a%0ab",
+        "a%e2%80%aeb",
+    ],
 )
 def test_a_name_that_leads_elsewhere_is_refused(comfy_server: ComfyServer, name: str) -> None:
     path = f"{name if '%' in name else quote(name, safe='/')}/styles"

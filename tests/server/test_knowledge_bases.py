@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,24 @@ def look(server: ComfyServer, name: str) -> list[str]:
         for kind in ("image", "thumbnail"):
             assert call(server, "GET", f"{quote(name)}/styles/{style['id']}/{kind}").status == 200
     return sorted(style["caption"] for style in styles.json["styles"])
+
+
+@pytest.mark.parametrize("name", ["风格库", "naïve café (1)", "ภาพวาด"])
+def test_a_name_in_any_script_goes_through_every_route(comfy_server: ComfyServer, name: str) -> None:
+    apart = unicodedata.normalize("NFD", name)  # as a Mac's keyboard may send it
+    add(comfy_server, apart, [2900], "a house", '5" plate')
+    assert look(comfy_server, name) == look(comfy_server, apart) == ["a house"]
+    assert retrieve(comfy_server, apart) == "a house"
+    backup = call(comfy_server, "GET", f"{quote(name)}/backup")
+    assert backup.headers["Content-Disposition"] == f"attachment; filename*=UTF-8''{quote(name)}.zip"
+    made = send_json(comfy_server, "POST", f"{quote(apart)}/copy", {"name": f"{apart} 二"}).json
+    assert made["name"] == f"{name} 二"
+    renamed = send_json(comfy_server, "PATCH", quote(made["name"]), {"name": f"{name} 三"}).json
+    assert renamed["name"] in {
+        base["name"] for base in call(comfy_server, "GET", "knowledge_bases").json["knowledge_bases"]
+    }
+    for each in (name, renamed["name"]):
+        assert call(comfy_server, "DELETE", quote(each)).status == 200
 
 
 def deleted(here: Path, backup: Path, other: Path) -> list[str]:
@@ -130,7 +149,7 @@ def test_a_folder_that_changes_under_the_server_is_used_as_it_is_then(
 def test_one_bad_neighbour_says_so_and_hides_no_other(comfy_server: ComfyServer) -> None:
     root = root_of(comfy_server)
     add(comfy_server, "good neighbour", [2010], "good")
-    shutil.copytree(root / "good neighbour", root / "mine (copy)")
+    shutil.copytree(root / "good neighbour", root / "mine: copy")
     for name, content in (
         ("damaged", b"no database at all" * 1000),
         ("cut", (root / "good neighbour" / FILE).read_bytes()[:9000]),
@@ -146,9 +165,9 @@ def test_one_bad_neighbour_says_so_and_hides_no_other(comfy_server: ComfyServer)
         answer = call(comfy_server, "GET", "knowledge_bases")
         states = {base["name"]: base["state"] for base in answer.json["knowledge_bases"]}
         assert (answer.status, states["good neighbour"]) == (200, "ok")
-        assert re.fullmatch(r".*: use 1 to 64 letters, .* Rename its folder in .*__style_rag\.", states["mine (copy)"])
-        refused = call(comfy_server, "GET", f"{quote('mine (copy)')}/styles")
-        assert (refused.status, refused.json["error"]) == (400, states["mine (copy)"])
+        assert re.fullmatch(r".*: use 1 to 64 letters, .* Rename its folder in .*__style_rag\.", states["mine: copy"])
+        refused = call(comfy_server, "GET", f"{quote('mine: copy')}/styles")
+        assert (refused.status, refused.json["error"]) == (400, states["mine: copy"])
         for name in ("damaged", "cut"):
             assert states[name].startswith(f"knowledge base '{name}' can't be used, SQLite says")
             assert states[name].endswith("it is damaged: put a copy back, or delete it and ingest again.")
@@ -160,7 +179,7 @@ def test_one_bad_neighbour_says_so_and_hides_no_other(comfy_server: ComfyServer)
         assert call(comfy_server, "DELETE", "damaged").status == 200
         assert not (root / "damaged").exists()
     finally:
-        for name in ("mine (copy)", "damaged", "cut", "a folder", "a link", "nothing in it"):
+        for name in ("mine: copy", "damaged", "cut", "a folder", "a link", "nothing in it"):
             shutil.rmtree(root / name, ignore_errors=True)
         (root / "a file").unlink()
 

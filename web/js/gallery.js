@@ -89,7 +89,7 @@ export class Gallery {
   }
 
   get name() {
-    return this.making.hidden ? this.base.value : this.newName.value.trim();
+    return this.making.hidden ? this.base.value : this.newName.value.trim().normalize("NFC");
   }
 
   withBase(style) {
