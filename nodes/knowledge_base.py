@@ -101,7 +101,7 @@ class StyleKnowledgeBase(io.ComfyNode):
                 io.String.Output(
                     display_name="report",
                     tooltip="JSON: added, updated, removed, unchanged, failed (each with its reason), total, seconds, "
-                    "near_duplicates, embedded_again.",
+                    "near_duplicates, embedded_again, passed_over.",
                 ),
             ],
         )

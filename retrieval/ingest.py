@@ -10,6 +10,7 @@ from pathlib import Path
 from .encoders.encoder import StyleEncoder
 from .encoders.sentences import SentenceEncoder
 from .pictures.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
+from .pictures.finder import unquoted
 from .records import IngestReport
 from .store.own_pictures import OwnPicture, keep_pictures
 from .store.store import StyleStore
@@ -24,6 +25,7 @@ def find_sources(named: Sequence[str]) -> list[Source]:
     """Return the sources that a person names: paths, URLs, and text files of URLs. Raises ValueError or OSError."""
     sources: list[Source] = []
     for source in named:
+        source = unquoted(source)
         path = Path(source).resolve()
         if is_url(source):
             sources.append(check_url(source).geturl())

@@ -225,6 +225,7 @@ class IngestReport:
     failed: {file, reason} of each file that could not be read.
     near_duplicates: pairs of stored pictures that look almost the same, one of them new: {one, other, cosine}.
     embedded_again: {file, reason} of each style pack whose own vectors were not used.
+    passed_over: reason -> how many files or folders of the sources were left out for it.
     """
 
     added: int = 0
@@ -236,6 +237,7 @@ class IngestReport:
     seconds: float = 0.0
     near_duplicates: list[dict[str, str | float]] = field(default_factory=list)
     embedded_again: list[dict[str, str]] = field(default_factory=list)
+    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from comfy.cli_args import args
 
 from ...retrieval.engines.base import SETTINGS
 from ...retrieval.pictures.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
-from ...retrieval.pictures.finder import check_source
+from ...retrieval.pictures.finder import check_source, unquoted
 from ...retrieval.pictures.reader import words_beside
 from ...retrieval.store.origin import DEVICES
 from . import paths
@@ -54,7 +54,7 @@ def resolve_sources(text: str) -> list[Path | str]:
 
 
 def _resolve_lines(text: str) -> list[Path | str]:
-    sources = [_resolve_source(line.strip()) for line in text.splitlines() if line.strip()]
+    sources = [_resolve_source(unquoted(line)) for line in text.splitlines() if line.strip()]
     _require_leave_to_fetch(sources)
     return sources
 

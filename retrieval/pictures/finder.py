@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -10,20 +11,33 @@ from .reader import PACK_SUFFIX, SUFFIXES, sidecar_of, to_unicode
 
 _LOOKED = 1000  # entries of a folder: some milliseconds
 SKIP_MARKER = ".nomedia"  # a folder that holds a file of this name is not looked into, as on Android
+# Folders that systems and programs keep their own pictures in: Synology's and QNAP's thumbnails, bins, archives of a
+# Mac, Lightroom's previews.
+_NOT_A_PERSONS = {
+    "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found", "__macosx",
+}  # fmt: skip
+_PREVIEWS = (".lrdata",)
+_WORDS = {".json", ".txt", ".caption"}
 
 OnSkipped = Callable[[Path, OSError], None]
 
 
-def find_pictures(sources: Iterable[Path], on_skipped: OnSkipped = lambda path, error: None) -> Iterator[SourceFile]:
+def find_pictures(
+    sources: Iterable[Path],
+    on_skipped: OnSkipped = lambda path, error: None,
+    passed_over: Counter[str] | None = None,
+) -> Iterator[SourceFile]:
     """Yield the picture files in folders (recursive, sorted) and the files and packs named, each once.
 
     on_skipped(path, error): told of each folder and file below the sources that could not be looked at.
+    passed_over: counts, by reason, what is no picture of a person's.
     Raises FileNotFoundError or ValueError for a source that is missing, holds no picture, or is no picture.
     """
     seen: set[Path] = set()
+    passed = Counter() if passed_over is None else passed_over
     for source in sources:
         skipped: list[tuple[Path, OSError]] = []
-        files = list(_walk(source, skipped)) if source.is_dir() else [source]
+        files = list(_walk(source, skipped, passed)) if source.is_dir() else [source]
         _require_pictures(source, bool(files or skipped))
         root = source if source.is_dir() else source.parent
         for file in files:
@@ -37,6 +51,12 @@ def find_pictures(sources: Iterable[Path], on_skipped: OnSkipped = lambda path, 
                     yield picture
         for path, error in skipped:
             on_skipped(path, error)
+
+
+def unquoted(source: str) -> str:
+    """Return a path without the quotes that Windows puts around one by *Copy as path*."""
+    source = source.strip()
+    return source[1:-1] if len(source) > 2 and source[0] == source[-1] and source[0] in "\"'" else source
 
 
 def check_source(source: Path) -> None:
@@ -59,8 +79,11 @@ def _require_pictures(source: Path, holds: bool) -> None:
         )
 
 
-def _walk(folder: Path, skipped: list[tuple[Path, OSError]]) -> Iterator[Path]:
-    """Yield the picture files below a folder; what can't be looked at goes into `skipped`, with the reason."""
+def _walk(folder: Path, skipped: list[tuple[Path, OSError]], passed: Counter[str]) -> Iterator[Path]:
+    """Yield the picture files below a folder; what can't be looked at goes into `skipped`, with the reason.
+
+    passed: counts what is no picture, but for texts that may describe one.
+    """
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
@@ -79,13 +102,19 @@ def _walk(folder: Path, skipped: list[tuple[Path, OSError]]) -> Iterator[Path]:
             skipped.append((path, error))
             continue
         if is_folder:
-            if not entry.is_symlink():  # a link can lead out of the folder, or round in a circle
-                yield from _walk(path, skipped)
+            if entry.name.lower() in _NOT_A_PERSONS or entry.name.lower().endswith(_PREVIEWS):
+                passed[f"a folder of the system's ({entry.name})"] += 1
+            elif entry.is_symlink():  # it can lead out of the folder, or round in a circle
+                passed["a linked folder: name it as a source of its own"] += 1
+            else:
+                yield from _walk(path, skipped, passed)
         elif path.suffix.lower() in SUFFIXES:
             if is_file:
                 yield path
             else:
                 skipped.append((path, FileNotFoundError(errno.ENOENT, "no file")))
+        elif path.suffix.lower() not in _WORDS:
+            passed[f"no picture ({path.suffix.lower()[:20] or 'a file without an ending'})"] += 1
 
 
 def _may_hold_pictures(folder: Path) -> bool:

@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 HEIC = {".heic", ".heif"}
 # Pillow's names of what is in such files. It would open others under any name, and start Ghostscript for some of them.
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "HEIF")
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "HEIF", "JPEG2000")
+_UNSIGNED = {".tga": "TGA"}  # formats without a signature, which are only tried for files of that name
 DAMAGED = (  # what Pillow's decoders raise on files that are cut off or made up
     OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError,
     struct.error, zlib.error,
@@ -50,8 +51,9 @@ def use_picture(path: Path, use: Callable[[Image.Image], T]) -> T:
     if path.suffix.lower() in HEIC:
         _register_heic()
     Image.init()
+    formats = [name for name in (*_FORMATS, _UNSIGNED.get(path.suffix.lower())) if name in Image.OPEN]
     try:
-        with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+        with Image.open(path, formats=formats) as image:
             _require_size(image.size, MAX_PIXELS)
             return use(_deep(path.read_bytes(), image.info) if _has_deep_transparency(image) else image)
     except Image.DecompressionBombError:

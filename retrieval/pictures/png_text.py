@@ -10,6 +10,7 @@ from PIL import Image
 from .picture_file import use_picture
 
 _MAX_GRAPH = 4_000_000  # characters of ComfyUI's `prompt` chunk that are looked through; real ones have a tenth of that
+_JSON_CHUNKS = ("invokeai_metadata", "sd-metadata", "comment")
 _MAX_STEPS = 200  # nodes between a sampler and its text; graphs may be made up, and go in circles
 
 
@@ -17,12 +18,15 @@ def read_png_text(path: Path) -> tuple[str, list[str], str]:
     """Return (caption, tags, licence) from the chunks before a PNG's pixels; empty where there are none.
 
     The caption is Description or Title (keywords of the PNG specification), else the positive prompt of `parameters`
-    (Stable Diffusion web UI and its heirs) or of `prompt` (ComfyUI: the graph in API form).
+    (Stable Diffusion web UI and its heirs; SwarmUI and Fooocus write JSON there), of `prompt` (ComfyUI: the graph in
+    API form), of `invokeai_metadata` or `sd-metadata` (InvokeAI), or of `Comment` (NovelAI).
     """
     chunks = use_picture(path, _texts)
     caption = chunks.get("description") or chunks.get("title")
     if not caption:
         caption = _web_ui_prompt(chunks.get("parameters", "")) or _comfyui_prompt(chunks.get("prompt", ""))
+        told = (_json_prompt(_read_json(chunks.get(name, ""))) for name in _JSON_CHUNKS)
+        caption = caption or next(filter(None, told), "")
     keywords = re.split(r"[,;]", chunks.get("keywords", ""))
     return caption, [word for word in keywords if word.strip()], chunks.get("license") or chunks.get("licence") or ""
 
@@ -32,16 +36,37 @@ def _texts(image: Image.Image) -> dict[str, str]:
 
 
 def _web_ui_prompt(parameters: str) -> str:
-    """Return the first part of `prompt, Negative prompt: ..., Steps: ...`."""
+    """Return the first part of `prompt, Negative prompt: ..., Steps: ...`, or the prompt of a JSON object."""
+    if parameters.lstrip().startswith("{") and (said := _read_json(parameters)) is not None:
+        return _json_prompt(said)
     return _plain(re.split(r"^(?:Negative prompt|Steps): ", parameters, maxsplit=1, flags=re.MULTILINE)[0])
+
+
+def _read_json(text: str) -> Any:
+    """Return what a chunk holds as JSON, None where it is something else."""
+    try:
+        return json.loads(text) if 0 < len(text) <= _MAX_GRAPH else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json_prompt(said: Any) -> str:
+    """Return the positive prompt in a program's own JSON; empty where there is none."""
+    for name in ("sui_image_params", "image"):
+        if isinstance(said, dict) and isinstance(said.get(name), dict):
+            said = said[name]
+    if not isinstance(said, dict):
+        return ""
+    prompt = said.get("positive_prompt") or said.get("prompt")
+    if isinstance(prompt, list):  # InvokeAI's first versions: a list of weighted prompts
+        parts = [part.get("prompt") if isinstance(part, dict) else part for part in prompt]
+        prompt = ", ".join(part for part in parts if isinstance(part, str))
+    return _plain(prompt) if isinstance(prompt, str) else ""
 
 
 def _comfyui_prompt(text: str) -> str:
     """Return the text that a sampler's `positive` leads back to, or the `prompt` that a sampler has as a widget."""
-    try:
-        graph = json.loads(text) if 0 < len(text) <= _MAX_GRAPH else {}
-    except (ValueError, RecursionError):
-        return ""
+    graph = _read_json(text)
     nodes = graph if isinstance(graph, dict) else {}
     inputs = {id: node.get("inputs") for id, node in nodes.items() if isinstance(node, dict)}
     tables = {id: node_inputs for id, node_inputs in inputs.items() if isinstance(node_inputs, dict)}

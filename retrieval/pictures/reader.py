@@ -1,10 +1,10 @@
 """Opens pictures: decoding, orientation, size, captions beside them. Knows no vectors."""
 
-import codecs
 import errno
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,12 @@ from PIL import Image, UnidentifiedImageError
 from .colours import Levels, grey_levels, is_profiled, on_white, to_srgb
 from .picture_file import DAMAGED, HEIC, Refused, use_picture
 from .png_text import read_png_text
+from .text_files import decode_text
 
 T = TypeVar("T")
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"} | HEIC
+_JPEG = {".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".pjpeg", ".pjp"}  # Windows and browsers write them all
+SUFFIXES = {".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".jp2", ".tga"} | _JPEG | HEIC
 PACK_SUFFIX = ".stylepack"  # a knowledge base in one file, see `stylepack`
 DECODING = 2  # raised whenever `open_picture` makes other pixels of some files, which `is_decoded_anew` then knows
 LARGE = 25_000_000  # pixels; a photo of 24 million is opened as it is
@@ -146,12 +148,13 @@ def content_id(image: Image.Image) -> str:
 def read_description(path: Path, beside: bool = True) -> tuple[str, tuple[str, ...], str]:
     """Return (caption, tags, licence): of `<name>.json` or `<name>.txt` beside a picture, else of a PNG's own text.
 
-    The JSON has the keys `caption`, `tags` (list) and `license` or `licence`; the text file is the caption. The name of
-    the picture's folder is a tag. What is longer than MAX_CAPTION, MAX_TAGS and MAX_TAG allow is cut off.
+    The JSON has the keys `caption`, `tags` (a list, a text, objects with a name, or tag -> score) and `license` or
+    `licence`; the text file, also `<name>.caption` and `<file name>.txt`, is the caption. The name of the picture's
+    folder is a tag. What is longer than MAX_CAPTION, MAX_TAGS and MAX_TAG allow is cut off.
     beside: whether what lies beside is read. Raises ValueError or OSError when it can't be.
     """
     sidecar = sidecar_of(path) if beside else None
-    if sidecar and sidecar.suffix == ".json":
+    if sidecar and sidecar.suffix.lower() == ".json":
         caption, tags, licence = _read_json(sidecar)
     elif sidecar:
         with sidecar.open("rb") as text:
@@ -172,7 +175,7 @@ def to_unicode(text: str) -> str:
 def read_source(path: Path) -> str:
     """Return the URL that a picture came from, as the `.json` beside it says; empty where it does not."""
     sidecar = sidecar_of(path)
-    if not sidecar or sidecar.suffix != ".json" or sidecar.stat().st_size > MAX_SIDECAR:
+    if not sidecar or sidecar.suffix.lower() != ".json" or sidecar.stat().st_size > MAX_SIDECAR:
         return ""
     try:
         sidecar_json = json.loads(sidecar.read_text(encoding="utf-8-sig"))
@@ -190,23 +193,33 @@ def _read_json(sidecar: Path) -> tuple[str, list[str], str]:
         described = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its {sidecar.name} is not valid JSON: {error}") from error
-    tags = described.get("tags") or [] if isinstance(described, dict) else None
-    if not isinstance(tags, list) or any(isinstance(tag, (dict, list)) for tag in tags):
+    if not isinstance(described, dict):
         raise ValueError(f"its {sidecar.name} must be an object with caption, tags (a list) and license")
     return (
         str(described.get("caption") or ""),
-        list(map(str, tags)),
+        _tags_of(described.get("tags")),
         str(described.get("license") or described.get("licence") or ""),
     )
 
 
+def _tags_of(tags: object) -> list[str]:
+    """Return tags as programs write them: a list, one text, tag -> score, or objects with a name."""
+    if isinstance(tags, str):  # booru's: by commas, or by spaces with underscores inside a tag
+        return re.split(r"[,;\n]", tags) if re.search(r"[,;\n]", tags) else tags.split()
+    if isinstance(tags, dict):
+        return list(map(str, tags))
+    if not isinstance(tags, list):
+        return []
+    named = [tag.get("name") or tag.get("tag") or tag.get("label") if isinstance(tag, dict) else tag for tag in tags]
+    return [str(tag) for tag in named if isinstance(tag, str | int | float)]
+
+
 def _decoded(sidecar: Path, content: bytes, cut: bool = False) -> str:
-    """Return a text in UTF-8, or in UTF-16 that says so. cut: whether its end may be missing."""
-    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    """Return a text in any encoding. cut: whether its end may be missing."""
     try:
-        return codecs.getincrementaldecoder(encoding)().decode(content, final=not cut)
-    except UnicodeDecodeError:
-        raise ValueError(f"its {sidecar.name} is not UTF-8 text: save it as that") from None
+        return decode_text(content, cut)
+    except ValueError:
+        raise ValueError(f"its {sidecar.name} is no text in any known encoding: save it as UTF-8") from None
 
 
 def why_not_read(error: OSError) -> str:
@@ -216,7 +229,8 @@ def why_not_read(error: OSError) -> str:
 
 def words_beside(path: Path) -> tuple[Path, ...]:
     """Return the files that may describe a picture, the one that is read first in front."""
-    return tuple(path.with_suffix(suffix) for suffix in (".json", ".txt"))
+    names = [path.stem + suffix for suffix in (".json", ".txt", ".caption")] + [path.name + ".txt"]  # Hydrus' last
+    return tuple(path.with_name(name) for name in (*names, path.stem + ".TXT", path.stem + ".JSON"))
 
 
 def sidecar_of(path: Path) -> Path | None:

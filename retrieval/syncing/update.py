@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -164,7 +165,9 @@ class Update:
         """Return the pictures in folders, files among them, and in the knowledge base; name what can't be looked at."""
         kept = [*(self.store.folder / PACKS).glob("[!.]*"), self.store.folder / PICTURES]
         skipped: dict[Path, OSError] = {}
-        files = list(find_pictures([*folders, *filter(_holds_files, kept)], skipped.__setitem__))
+        passed = Counter[str]()
+        files = list(find_pictures([*folders, *filter(_holds_files, kept)], skipped.__setitem__, passed))
+        self.report.passed_over = dict(passed)
         for path, error in skipped.items():
             self.report.failed.append({"file": to_unicode(str(path)), "reason": why_not_read(error)})
             if not isinstance(error, FileNotFoundError):

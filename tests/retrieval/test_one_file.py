@@ -101,8 +101,7 @@ def test_any_date_has_its_place_in_the_index(modified: int) -> None:
 
 SIDECARS = {
     "[]": b"[]", "null": b"null", "text": b'"a"', "cut": b'{"caption": "a', "empty": b"", "binary": bytes(range(256)),
-    "tags as text": b'{"tags": "a, b"}', "tags as objects": b'{"tags": [{"name": "ukiyo-e"}]}', "deep": b"[" * 100_000,
-    "long number": b'{"a": 1' + b"0" * 6000 + b"}", "cp1252": '{"caption": "café"}'.encode("cp1252"),
+    "deep": b"[" * 100_000, "long number": b'{"a": 1' + b"0" * 6000 + b"}", "picture": b"\x89PNG\r\n\x1a\n\xff\xd8" * 9,
     "large": b'{"caption": "' + b"a" * 1_000_000 + b'"}',
 }  # fmt: skip
 
@@ -140,13 +139,15 @@ def test_texts_say_in_which_unicode_they_are_or_are_named(store: StyleStore, fol
         (folder / "warm" / f"{name}.{'json' if name == 'red' else 'txt'}").write_bytes(content)
     (folder / "cool" / "teal.txt").write_bytes("é".encode() * 4000)  # is cut in the midst of a letter's bytes
     (folder / "cool" / "blue.txt").write_bytes("café".encode("cp1252"))
+    (folder / "plain" / "grey.txt").write_bytes(bytes(range(128, 256)))
     report = ingest(store, ColourEncoder(), [folder], "sync")
     captions = {record.name: record.caption for record in store.records().values()}
-    assert [captions[name] for name in ("warm/red", "warm/orange", "cool/blue")] == ["浮世絵", "café", ""]
+    names = ("warm/red", "warm/orange", "cool/blue", "plain/grey")
+    assert [captions[name] for name in names] == ["浮世絵", "café", "café", ""]
     assert captions["cool/teal"] == "é" * 2000
     [failed] = report.failed
     assert failed["reason"] == (
-        "its blue.txt is not UTF-8 text: save it as that; the picture is stored without those words"
+        "its grey.txt is no text in any known encoding: save it as UTF-8; the picture is stored without those words"
     )
 
 

@@ -1,0 +1,123 @@
+"""Folders and words as other programs leave them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import ColourEncoder, paint
+from PIL import Image, PngImagePlugin
+from style_pack.retrieval.ingest import find_sources, ingest
+from style_pack.retrieval.pictures.reader import open_picture, read_description
+from style_pack.retrieval.store.store import StyleStore
+
+COLOURS = ("red", "green", "blue")
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JIF", ".pjpeg", ".pjp", ".tga", ".jp2", ".JPG"])
+def test_a_picture_of_any_usual_name_is_taken(
+    store: StyleStore, encoder: ColourEncoder, tmp_path: Path, suffix: str
+) -> None:
+    kind = {".tga": "TGA", ".jp2": "JPEG2000"}.get(suffix.lower(), "JPEG")
+    (folder := tmp_path / "wild").mkdir()
+    Image.new("RGB", (32, 32), "red").save(folder / f"red{suffix}", kind)
+    assert ingest(store, encoder, [folder], "sync").added == 1
+    [record] = store.records().values()
+    assert record.name == "red"
+    assert open_picture(Path(record.file)).getpixel((5, 5))[0] > 240
+
+
+def test_what_is_no_tga_is_not_opened_as_one(tmp_path: Path) -> None:
+    (odd := tmp_path / "odd.png").write_bytes(b"\0\0\2" + bytes(500))
+    with pytest.raises(ValueError, match="not a picture"):
+        open_picture(odd)
+
+
+def test_folders_of_systems_are_no_styles_and_what_is_left_out_is_counted(
+    store: StyleStore, encoder: ColourEncoder, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shared"
+    paint(folder / "castle.png", "red")
+    for name in ("@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX"):
+        paint(folder / name / f"{len(name)}.png", "blue")
+    paint(folder / "Catalog Previews.lrdata" / "0.png", "green")
+    paint(folder / ".thumbnails" / "x.png", "green")
+    paint(tmp_path / "elsewhere" / "far.png", "grey")
+    (folder / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    for name in ("notes.psd", "film.psd", "readme", "castle.txt"):
+        (folder / name).write_text("words")
+    report = ingest(store, encoder, [folder], "sync")
+    assert [record.name for record in store.records().values()] == ["castle"]
+    assert report.failed == []
+    assert report.passed_over == {
+        "a folder of the system's (#recycle)": 1,
+        "a folder of the system's ($RECYCLE.BIN)": 1,
+        "a folder of the system's (@eaDir)": 1,
+        "a folder of the system's (Catalog Previews.lrdata)": 1,
+        "a folder of the system's (System Volume Information)": 1,
+        "a folder of the system's (__MACOSX)": 1,
+        "a folder of the system's (lost+found)": 1,
+        "a linked folder: name it as a source of its own": 1,
+        "no picture (.psd)": 2,
+        "no picture (a file without an ending)": 1,
+    }
+
+
+def test_a_path_in_quotes_is_the_path(tmp_path: Path) -> None:
+    paint(tmp_path / "my styles" / "red.png", "red")
+    for quoted in (f'"{tmp_path}/my styles"', f"'{tmp_path}/my styles'", f' "{tmp_path}/my styles" '):
+        assert find_sources([quoted]) == [tmp_path / "my styles"]
+
+
+@pytest.mark.parametrize("name", ["castle.caption", "castle.png.txt", "castle.TXT", "castle.txt"])
+def test_words_lie_beside_a_picture_under_any_usual_name(tmp_path: Path, name: str) -> None:
+    picture = paint(tmp_path / "flat" / "castle.png", "red")
+    picture.with_name(name).write_text("a castle on a hill")
+    assert read_description(picture)[0] == "a castle on a hill"
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        ["ukiyo-e", "night"],
+        "ukiyo-e, night",
+        "ukiyo-e night",
+        {"ukiyo-e": 0.98, "night": 0.7},
+        [{"name": "ukiyo-e", "id": 4}, {"name": "night"}],
+        [{"label": "ukiyo-e"}, {"tag": "night"}],
+        ["ukiyo-e", None, ["nested"], "night"],
+    ],
+)
+def test_tags_of_any_program_are_tags(tmp_path: Path, tags: Any) -> None:
+    picture = paint(tmp_path / "flat" / "castle.png", "red")
+    picture.with_suffix(".json").write_text(json.dumps({"caption": "c", "tags": tags}))
+    assert read_description(picture) == ("c", ("flat", "ukiyo-e", "night"), "")
+
+
+@pytest.mark.parametrize(
+    ("chunk", "text"),
+    [
+        ("parameters", json.dumps({"sui_image_params": {"prompt": "a castle", "model": "x", "seed": 1}})),
+        ("parameters", json.dumps({"prompt": "a castle", "negative_prompt": "blur", "full_prompt": ["a", "b"]})),
+        ("parameters", "a castle\nNegative prompt: blur\nSteps: 20, Sampler: Euler"),
+        ("invokeai_metadata", json.dumps({"positive_prompt": "a castle", "negative_prompt": "blur"})),
+        ("sd-metadata", json.dumps({"image": {"prompt": [{"prompt": "a castle", "weight": 1}], "steps": 20}})),
+        ("Comment", json.dumps({"prompt": "a castle", "steps": 28})),
+        ("prompt", json.dumps({"1": {"inputs": {"positive": ["2", 0]}}, "2": {"inputs": {"text": "a castle"}}})),
+    ],
+)
+def test_the_prompt_that_a_program_left_is_the_caption(tmp_path: Path, chunk: str, text: str) -> None:
+    said = PngImagePlugin.PngInfo()
+    said.add_text(chunk, text)
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (16, 16)).save(tmp_path / "flat" / "x.png", pnginfo=said)
+    assert read_description(tmp_path / "flat" / "x.png")[0] == "a castle"
+
+
+@pytest.mark.parametrize("text", ['{"seed": 1}', '{"prompt": 5}', '{"sui_image_params": []}', '{"prompt": {"a": 1}}'])
+def test_a_blob_without_a_prompt_is_no_caption(tmp_path: Path, text: str) -> None:
+    said = PngImagePlugin.PngInfo()
+    said.add_text("parameters", text)
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (16, 16)).save(tmp_path / "flat" / "x.png", pnginfo=said)
+    assert read_description(tmp_path / "flat" / "x.png")[0] == ""
