@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..settings import check_size
+from ..settings import MAX_SIDE, check_size
 from .sketch import looks_like_edges, overlay, read_sketch
 from .thinning import thin
 
@@ -55,6 +55,8 @@ def edges_from_sketch(
     if not share:
         raise ValueError(_nothing_found(mode, thresholds, (width, height)))
     report = f"{width}x{height}. {done} {share:.1%} of the pixels are lines."
+    if not any(size) and max(picture.shape[:2]) > MAX_SIDE:
+        report += f" The picture has {picture.shape[1]}x{picture.shape[0]}: it was made smaller, to {MAX_SIDE} at most."
     return Edges(kind, lines, report, overlay(shown, lines))
 
 
@@ -128,8 +130,14 @@ def _pad(lines: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _target_size(picture: np.ndarray, width: int, height: int) -> tuple[int, int]:
-    """Fill in what is 0 from the picture's own shape, round to multiples of 8, and check the result."""
+    """Fill in what is 0 from the picture's own shape, round to multiples of 8, and check the result.
+
+    A picture that keeps its size is made smaller where models take no side of that length.
+    """
     rows, columns = picture.shape[:2]
+    if not width and not height and max(rows, columns) > MAX_SIDE:
+        scale = MAX_SIDE / max(rows, columns)
+        width, height = max(8, columns * scale), max(8, rows * scale)
     if width and not height:
         height = rows * width / columns
     elif height and not width:

@@ -111,10 +111,10 @@ def test_stretch_bends() -> None:
     assert (squeezed[:, 33:] == 255).all()
 
 
-@pytest.mark.parametrize("side", [1, 8, 56, 8192])
-def test_impossible_sizes_are_refused(side: int) -> None:
+@pytest.mark.parametrize(("side", "size"), [(1, KEEP), (8, KEEP), (56, KEEP), (128, (8192, 8192)), (8192, (0, 4096))])
+def test_impossible_sizes_are_refused(side: int, size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="can't be made: each side must be 64 to 2048"):
-        find(np.zeros((side, side, 3), np.uint8))
+        find(np.zeros((side, side, 3), np.uint8), size=size)
 
 
 @pytest.mark.parametrize(
@@ -134,3 +134,12 @@ def test_odd_shapes_are_fitted_or_refused_in_a_sentence(shape: tuple[int, int]) 
             assert find(page, mode, (128, 128)).lines.shape == (128, 128)
         except ValueError as error:
             assert "no line was found in the 128x128 sketch" in str(error)
+
+
+@pytest.mark.parametrize(("width", "height", "fitted"), [(4032, 3024, (2048, 1536)), (1200, 4000, (616, 2048))])
+def test_a_photo_of_a_phone_is_made_smaller_and_says_so(width: int, height: int, fitted: tuple[int, int]) -> None:
+    page = cv2.rectangle(np.full((height, width, 3), 255, np.uint8), (300, 300), (900, 2400), (0, 0, 0), 30)
+    found = find(page, "canny")
+    assert found.lines.shape == fitted[::-1]
+    assert f"The picture has {width}x{height}: it was made smaller, to 2048 at most." in found.report
+    assert "made smaller" not in find(drawing()).report
