@@ -45,16 +45,33 @@ def paint(
     content_id: ContentId,
     on_step: StepCallback = lambda step, steps, clean: None,
 ) -> Painting:
-    """Sample what is asked for, see `generate`. content_id: the id that `info` has of an RGB picture."""
+    """Sample what is asked for, see `generate`: for each sketch as if it were the only one, one after the other.
+
+    content_id: the id that `info` has of an RGB picture.
+    """
     if request.settings.speed == "turbo":
         pipeline = with_distilled_lora(pipeline, request.distilled_loras)
     references = _references(request, pipeline.encoding_id)
     negative = None if request.negative is None else Reference(request.negative)
-    result = generate(pipeline, request.settings, request.edges, references, on_step, negative)
-    edges = None if request.edges is None else content_id(_to_picture(request.edges))
-    info = describe_run(pipeline, result.settings, edges) | _describe_style(request, content_id)
-    info |= {"memory_steps": result.memory_steps, "decoded_in": result.decoded_in}
-    return Painting(result.images, info, result.seconds)
+    sketches = [None] if request.edges is None else list(request.edges.split(1))
+    results = [
+        generate(pipeline, request.settings, one, references, _part_of(on_step, number, len(sketches)), negative)
+        for number, one in enumerate(sketches)
+    ]
+    edges = [content_id(_to_picture(one)) for one in sketches if one is not None]
+    told = None if not edges else edges[0] if len(edges) == 1 else edges
+    info = describe_run(pipeline, results[0].settings, told) | _describe_style(request, content_id)
+    info |= {
+        "memory_steps": list(dict.fromkeys(step for result in results for step in result.memory_steps)),
+        "decoded_in": [dtype for result in results for dtype in result.decoded_in],
+    }
+    seconds = {stage: round(sum(result.seconds[stage] for result in results), 3) for stage in results[0].seconds}
+    return Painting(torch.cat([result.images for result in results]), info, seconds)
+
+
+def _part_of(on_step: StepCallback, number: int, count: int) -> StepCallback:
+    """Return what counts the steps of one sketch among several."""
+    return lambda step, steps, clean: on_step(number * steps + step, count * steps, clean)
 
 
 def with_distilled_lora(pipeline: StylePipeline, files: Iterable[Path]) -> StylePipeline:
@@ -65,8 +82,10 @@ def with_distilled_lora(pipeline: StylePipeline, files: Iterable[Path]) -> Style
     return pipeline if file is None else add_lora(pipeline, file, 1.0)
 
 
-def describe_run(pipeline: StylePipeline, settings: GenerationSettings, edges: str | None) -> dict[str, object]:
-    """Return all that decides a picture but its references. edges: the id of their picture."""
+def describe_run(
+    pipeline: StylePipeline, settings: GenerationSettings, edges: str | list[str] | None
+) -> dict[str, object]:
+    """Return all that decides a picture but its references. edges: the id of their picture, or of each."""
     prompts = {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}
     ignored = {name: left_out(text) for name, text in prompts.items() if left_out(text)}
     return {

@@ -41,7 +41,7 @@ class SamplingRequest:
     """All that one run is asked for. Raises ValueError in one sentence when it can't be done.
 
     settings: every number and text that decides the picture.
-    edges: (1, 3, H, W) float32 0..1, white on black, of the settings' size; None = no ControlNet.
+    edges: (N, 3, H, W) float32 0..1, white on black, of the settings' size, a sketch each; None = no ControlNet.
     references: best first; none = no style.
     reference_weights: a number for each reference, apart by commas; empty = by their scores.
     masks: (1 or one each, H, W) float32 0..1 of the settings' size, where the references are seen; None = everywhere.

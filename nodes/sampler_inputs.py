@@ -53,20 +53,20 @@ def read_request(
 
 
 def _read_edges(edges: torch.Tensor | None, width: int, height: int) -> tuple[torch.Tensor | None, int, int]:
-    """Return the edges as (1, 3, H, W) float 0..1 of the wanted size, and that size."""
+    """Return the edges as (N, 3, H, W) float 0..1 of the wanted size, and that size."""
     if edges is None:
         if not width or not height:
             raise ValueError(f"without edges the picture has no size (width {width}, height {height}): set both.")
         return None, width, height
-    picture = _only(convert.image_to_arrays(edges, "edges"), "edges", "drawn")
-    rows, columns = picture.shape[:2]
+    pictures = convert.image_to_arrays(edges, "edges")
+    rows, columns = pictures[0].shape[:2]
     width, height = width or columns, height or rows
     check_size(width, height)
     if (columns, rows) != (width, height):
         require(OPENCV)
-        picture = fit_to(picture, width, height, "stretch")
-    array = np.ascontiguousarray(picture.transpose(2, 0, 1))[None]
-    return torch.from_numpy(array).float() / 255, width, height
+        pictures = [fit_to(picture, width, height, "stretch") for picture in pictures]
+    stack = np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2))
+    return torch.from_numpy(stack).float() / 255, width, height
 
 
 def _read_pictures(references: StyleReferences | None, image: torch.Tensor | None) -> tuple[StylePicture, ...]:

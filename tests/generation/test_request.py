@@ -46,3 +46,17 @@ def test_masks_without_references_are_nothing(pipeline: StylePipeline) -> None:
     masked = paint(named, SamplingRequest(SETTINGS, masks=torch.ones(3, 64, 64)), lambda picture: "")
     assert torch.equal(masked.images, plain.images)
     assert masked.info["references"] == []
+
+
+def test_several_sketches_become_a_picture_each(pipeline: StylePipeline) -> None:
+    sketches = torch.zeros(2, 3, 64, 64)
+    sketches[0, :, 20], sketches[1, :, :, 40] = 1, 1
+    request = SamplingRequest(replace(SETTINGS, num_images=2), sketches, PICTURES)
+    seen: list[tuple[int, int]] = []
+    both = paint(pipeline, request, lambda picture: str(picture.getpixel((0, 20))), lambda *at: seen.append(at[:2]))
+    single = [paint(pipeline, replace(request, edges=one), lambda picture: "") for one in sketches.split(1)]
+    assert torch.equal(both.images, torch.cat([painting.images for painting in single]))
+    assert len(both.images) == 4
+    assert both.info["edges"] == ["(255, 255, 255)", "(0, 0, 0)"]
+    assert len(both.info["decoded_in"]) == 4  # pyright: ignore[reportArgumentType]
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
