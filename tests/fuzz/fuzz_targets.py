@@ -13,7 +13,7 @@ from style_pack.retrieval.pictures import fetch, read_ahead
 from style_pack.retrieval.pictures.reader import read_source
 from style_pack.retrieval.ranking import pins
 from style_pack.retrieval.records import SourceFile, StyleRecord
-from style_pack.retrieval.store.origin import check_name
+from style_pack.retrieval.store.origin import plain_name
 from style_pack.retrieval.view import filters
 from style_pack.retrieval.view.postings import Postings
 
@@ -135,7 +135,7 @@ TARGETS: dict[str, Target] = {
         words=("none", "a" * 64, " ", "\n", "0.5", "nan", "-1"),
     ),
     "name": Target(
-        lambda data, folder: check_name(text_of(data)),
+        lambda data, folder: plain_name(text_of(data)),
         lambda: [b"my styles"],
         form="text",
         words=("con", ".", " ", "settings.json", "a", "/", "com1.x"),
