@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/quality.py [--layouts 50 --seeds 3 --models models]
 
-Prints one JSON object: structure (edge F1 against the control), style (told by a judge that is none of the models, see
-style_judge.py), retrieval (held-out wordings in the starter library) and text (which scene the prompt alone gives).
+Prints one JSON object: structure (edge F1 against the control, lines and parts that are there), sharpness, style (told
+by a judge that is none of the models, see style_judge.py), retrieval (held-out wordings in the starter library) and
+text (which scene the prompt alone gives).
 Writes the contact sheet output/quality.png: references across, sketches down, the last three of kinds that training
 never showed.
 """
@@ -23,6 +24,7 @@ from pack import MODELS, ROOT, import_pack, load_bundled
 from PIL import Image
 
 import_pack()
+from line_scores import lines_found, mean_gradient, parts_found  # noqa: E402
 from style_judge import StyleJudge  # noqa: E402
 from style_pack.generation.conditioning.references import Reference  # noqa: E402
 from style_pack.generation.edges.score import score_edges  # noqa: E402
@@ -34,8 +36,9 @@ from style_pack.retrieval.search import StyleQuery, search  # noqa: E402
 from style_pack.retrieval.store.store import StyleStore  # noqa: E402
 
 from training.captions import held_out_prompts  # noqa: E402
-from training.dataset import SIZE, Dataset, line_art, open_dataset, plan  # noqa: E402
+from training.dataset import SIZE, Dataset, Entry, draw_entry, line_art, open_dataset, plan, scene_of  # noqa: E402
 from training.figures import FIGURES, draw_figure  # noqa: E402
+from training.geometry import Scene  # noqa: E402
 from training.vocabulary import HELD_OUT_TEMPLATES, SCENE_WORDS, STYLE_WORDS  # noqa: E402
 
 WORK = ROOT / "training" / ".work"
@@ -87,22 +90,69 @@ def trials(data: Dataset, layouts: int, settings: list[GenerationSettings]) -> l
     return [Trial(int(t), r, one) for one in settings for t, r in zip(targets, references, strict=True)]
 
 
+def asked_for(target: Entry, reference: Entry) -> np.ndarray:
+    """The real render of what a trial asks for: the target's layout in the reference's style and colours."""
+    return draw_entry(replace(target, style=reference.style, group=reference.group))[0]
+
+
 def measure(bench: Bench, chosen: list[Trial]) -> dict[str, object]:
-    """Mean edge F1 of the pictures and of the real renders of the same layouts, and whose style they have."""
-    f1, real, right = [], [], {}
+    """What the pictures have of the drawing and of the style, beside the real renders of the same."""
+    painted, real = Tally(), Tally()
     for trial in chosen:
-        edges, style = bench.edges(trial.target), bench.data.entries[trial.reference].style
+        edges, target, reference = (
+            bench.edges(trial.target),
+            *(bench.data.entries[n] for n in (trial.target, trial.reference)),
+        )
         picture = bench.paint(edges, np.asarray(bench.data.pictures[trial.reference]), trial.settings)
-        f1.append(score_edges(picture, edges).f1)
-        real.append(score_edges(np.asarray(bench.data.pictures[trial.target]), edges).f1)
-        right.setdefault(style, []).append(bench.judge.style_of(picture) == style)
+        for tally, shown in ((painted, picture), (real, asked_for(target, reference))):
+            tally.add(shown, edges, scene_of(target), reference.style, bench.judge.style_of(shown))
     return {
         "pictures": len(chosen),
-        "edge_f1": round(fmean(f1), 3),
-        "edge_f1_of_real_renders": round(fmean(real), 3),
-        "style_is_the_references": round(fmean(hit for hits in right.values() for hit in hits), 3),
-        "by_style": {style: round(fmean(hits), 2) for style, hits in sorted(right.items())},
+        **painted.summary(),
+        "of_real_renders": real.summary(),
+        "sharpness": painted.sharpness(real),
+        "style_by_style": painted.styles(),
     }
+
+
+class Tally:
+    """Figures of some pictures, each beside the style that it should have."""
+
+    def __init__(self) -> None:
+        self.f1: list[float] = []
+        self.found: list[float] = []
+        self.breaks: list[int] = []
+        self.parts: list[tuple[int, int]] = []
+        self.gradients: dict[str, list[float]] = {}
+        self.right: dict[str, list[bool]] = {}
+
+    def add(self, picture: np.ndarray, edges: np.ndarray, scene: Scene, style: str, told: str) -> None:
+        found, breaks = lines_found(picture, edges)
+        self.f1.append(score_edges(picture, edges).f1)
+        self.found.append(found)
+        self.breaks.append(breaks)
+        self.parts.append(parts_found(picture, scene))
+        self.gradients.setdefault(style, []).append(mean_gradient(picture))
+        self.right.setdefault(style, []).append(told == style)
+
+    def summary(self) -> dict[str, float]:
+        found, parts = (sum(column) for column in zip(*self.parts, strict=True))
+        return {
+            "edge_f1": round(fmean(self.f1), 3),
+            "lines_found": round(fmean(self.found), 3),
+            "breaks_a_picture": round(fmean(self.breaks), 1),
+            "parts_found": round(found / parts, 3),
+            "style_is_the_references": round(fmean(hit for hits in self.right.values() for hit in hits), 3),
+        }
+
+    def sharpness(self, real: Tally) -> dict[str, float]:
+        """Mean gradient as a share of the real renders', overall and by style."""
+        everything = {"overall": [one for some in self.gradients.values() for one in some]} | self.gradients
+        theirs = {"overall": [one for some in real.gradients.values() for one in some]} | real.gradients
+        return {style: round(fmean(everything[style]) / fmean(theirs[style]), 2) for style in sorted(everything)}
+
+    def styles(self) -> dict[str, float]:
+        return {style: round(fmean(hits), 2) for style, hits in sorted(self.right.items())}
 
 
 def measure_retrieval(bench: Bench) -> dict[str, object]:
