@@ -20,6 +20,7 @@ _EAST = {
     "cp932": re.compile(r"[\uff61-\uff9f]"),
 }
 _FEW, _RUN = 0.25, 2  # of bytes beyond ASCII in a Western text: their share, and how many stand together
+_LEAST = 4  # bytes beyond ASCII that are enough to weigh: two characters of the East
 _KEPT = "\t\n\r\x0b\x0c\x00"
 
 
@@ -34,11 +35,16 @@ def decode_text(content: bytes, cut: bool = False) -> str:
             if "\0" not in text and _is_written(text):
                 return text
     try:
-        return _decoded(content, "utf-8-sig", cut)
+        text = _decoded(content, "utf-8-sig", cut)
     except ValueError:
         text = _decoded(content, _guess(content), cut)
-    if not _is_written(text):
-        raise ValueError("it is no text")
+        if not _is_written(text):
+            raise ValueError("it is no text") from None
+        return text
+    if not _is_written(text):  # the same without Latin letters looks like UTF-8 with control characters
+        with suppress(ValueError):
+            wide = _decoded(content, "utf-16-le", cut)
+            return wide if _is_written(wide) else text
     return text
 
 
@@ -59,12 +65,23 @@ def _guess(content: bytes) -> str:
     beyond = sum(map(len, runs))
     if beyond == 1 or (max(map(len, runs)) <= _RUN and beyond <= _FEW * len(content)):
         return _WEST  # a few accents are too little to weigh
+    if beyond < _LEAST:
+        raise ValueError("it is too short to tell its encoding")
     best = from_bytes(content, cp_isolation=_OTHERS).best()
     if best is None:
         raise ValueError("its encoding can't be told")
     if (sign := _EAST.get(best.encoding)) and sign.search(str(best)):
-        return max(_COMMON, key=lambda encoding: _common_share(content, encoding))
+        likely = [encoding for encoding in _COMMON if _decodes(content, encoding)]
+        return max(likely, key=lambda encoding: _common_share(content, encoding), default=best.encoding)
     return best.encoding
+
+
+def _decodes(content: bytes, encoding: str) -> bool:
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _common_share(content: bytes, encoding: str) -> float:
