@@ -93,3 +93,20 @@ def test_turbo_distils_a_lora_that_the_pack_merges_and_samples_with(trained: Pat
     painted = generate(pipeline, settings, None, [])
     assert painted.settings == replace(settings, scheduler="lcm", guidance_scale=1.0)
     assert painted.images.isfinite().all()
+
+
+def test_the_decoder_learns_from_what_the_painter_makes(trained: Path) -> None:
+    from safetensors.torch import load_file
+
+    models, work = trained / "models", trained / "decoder"
+    before = load_file(models / "sd-tiny" / "vae" / "diffusion_pytorch_model.safetensors")
+    command = [sys.executable, "-m", "training.decoder", "--recipe", "smoke", "--work", str(work)]
+    done = subprocess.run([*command, "--models", str(models)], cwd=ROOT, capture_output=True, text=True, timeout=3600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    after = load_file(models / "sd-tiny" / "vae" / "diffusion_pytorch_model.safetensors")
+    changed = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
+    assert changed and all(name.startswith(("decoder.", "post_quant_conv.")) for name in changed)
+    assert not (models / "sd-tiny" / ".vae-draft").exists()
+    losses = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
+    assert "adversary" in losses[-1]
+    assert all(math.isfinite(number) for loss in losses for number in loss.values() if isinstance(number, float))
