@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..records import SourceFile
+from .eagle import METADATA, is_deleted, is_item, is_thumbnail
 from .reader import PACK_SUFFIX, SUFFIXES, sidecar_of, to_unicode
 
 _LOOKED = 1000  # entries of a folder: some milliseconds
@@ -44,7 +45,7 @@ def find_pictures(
             if file not in seen:
                 seen.add(file)
                 try:
-                    picture = look_at(file, file.relative_to(root).with_suffix("").as_posix(), str(source))
+                    picture = look_at(file, _name_of(file, root), str(source))
                 except OSError as error:
                     skipped.append((file, error))
                 else:
@@ -90,7 +91,12 @@ def _walk(folder: Path, skipped: list[tuple[Path, OSError]], passed: Counter[str
     except OSError as error:
         skipped.append((folder, error))
         return
-    if any(entry.name == SKIP_MARKER for entry in entries):
+    names = {entry.name for entry in entries}
+    if SKIP_MARKER in names:
+        return
+    of_eagle = METADATA in names and is_item(folder)
+    if of_eagle and is_deleted(folder):
+        passed["an item in Eagle's bin"] += 1
         return
     for entry in entries:
         path = folder / entry.name
@@ -102,12 +108,12 @@ def _walk(folder: Path, skipped: list[tuple[Path, OSError]], passed: Counter[str
             skipped.append((path, error))
             continue
         if is_folder:
-            if entry.name.lower() in _NOT_A_PERSONS or entry.name.lower().endswith(_PREVIEWS):
-                passed[f"a folder of the system's ({entry.name})"] += 1
-            elif entry.is_symlink():  # it can lead out of the folder, or round in a circle
-                passed["a linked folder: name it as a source of its own"] += 1
+            if reason := _why_not_entered(entry):
+                passed[reason] += 1
             else:
                 yield from _walk(path, skipped, passed)
+        elif of_eagle and is_thumbnail(path):
+            continue
         elif path.suffix.lower() in SUFFIXES:
             if is_file:
                 yield path
@@ -115,6 +121,15 @@ def _walk(folder: Path, skipped: list[tuple[Path, OSError]], passed: Counter[str
                 skipped.append((path, FileNotFoundError(errno.ENOENT, "no file")))
         elif path.suffix.lower() not in _WORDS:
             passed[f"no picture ({path.suffix.lower()[:20] or 'a file without an ending'})"] += 1
+
+
+def _why_not_entered(entry: os.DirEntry[str]) -> str:
+    """Return why a folder is passed over; empty for one that is looked into."""
+    if entry.name.lower() in _NOT_A_PERSONS or entry.name.lower().endswith(_PREVIEWS):
+        return f"a folder of the system's ({entry.name})"
+    if entry.is_symlink():  # it can lead out of the source, or round in a circle
+        return "a linked folder: name it as a source of its own"
+    return ""
 
 
 def _may_hold_pictures(folder: Path) -> bool:
@@ -132,6 +147,11 @@ def _may_hold_pictures(folder: Path) -> bool:
     except OSError:
         return True
     return False
+
+
+def _name_of(file: Path, root: Path) -> str:
+    """Return a style's name: its path in the source; of an item of Eagle's, whose folder is a number, the file's."""
+    return file.stem if is_item(file.parent) else file.relative_to(root).with_suffix("").as_posix()
 
 
 def look_at(path: Path, name: str, source: str) -> SourceFile:

@@ -13,6 +13,7 @@ from typing import TypeVar
 from PIL import Image, UnidentifiedImageError
 
 from .colours import Levels, grey_levels, is_profiled, on_white, to_srgb
+from .eagle import METADATA, is_item, read_item
 from .picture_file import DAMAGED, HEIC, Refused, use_picture
 from .png_text import read_png_text
 from .text_files import decode_text
@@ -148,13 +149,18 @@ def content_id(image: Image.Image) -> str:
 def read_description(path: Path, beside: bool = True) -> tuple[str, tuple[str, ...], str]:
     """Return (caption, tags, licence): of `<name>.json` or `<name>.txt` beside a picture, else of a PNG's own text.
 
+    In a library of Eagle's: of the item that the picture is.
+
     The JSON has the keys `caption`, `tags` (a list, a text, objects with a name, or tag -> score) and `license` or
     `licence`; the text file, also `<name>.caption` and `<file name>.txt`, is the caption. The name of the picture's
     folder is a tag. What is longer than MAX_CAPTION, MAX_TAGS and MAX_TAG allow is cut off.
     beside: whether what lies beside is read. Raises ValueError or OSError when it can't be.
     """
     sidecar = sidecar_of(path) if beside else None
-    if sidecar and sidecar.suffix.lower() == ".json":
+    of_eagle = is_item(path.parent)
+    if beside and of_eagle:
+        (caption, tags), licence = read_item(path.parent), ""
+    elif sidecar and sidecar.suffix.lower() == ".json":
         caption, tags, licence = _read_json(sidecar)
     elif sidecar:
         with sidecar.open("rb") as text:
@@ -162,7 +168,7 @@ def read_description(path: Path, beside: bool = True) -> tuple[str, tuple[str, .
         caption, tags, licence = _decoded(sidecar, content, cut=len(content) == _MAX_TEXT), [], ""
     else:
         caption, tags, licence = read_png_text(path) if path.suffix.lower() == ".png" else ("", [], "")
-    folder = "" if (path.parent / TAGLESS_MARKER).is_file() else path.parent.name
+    folder = "" if of_eagle or (path.parent / TAGLESS_MARKER).is_file() else path.parent.name
     clean = dict.fromkeys(to_unicode(tag).strip().lower()[:MAX_TAG] for tag in [folder, *tags] if tag.strip())
     return to_unicode(caption).strip()[:MAX_CAPTION], tuple(clean)[:MAX_TAGS], to_unicode(licence).strip()[:MAX_TAG]
 
@@ -230,7 +236,8 @@ def why_not_read(error: OSError) -> str:
 def words_beside(path: Path) -> tuple[Path, ...]:
     """Return the files that may describe a picture, the one that is read first in front."""
     names = [path.stem + suffix for suffix in (".json", ".txt", ".caption")] + [path.name + ".txt"]  # Hydrus' last
-    return tuple(path.with_name(name) for name in (*names, path.stem + ".TXT", path.stem + ".JSON"))
+    own = (METADATA,) if is_item(path.parent) else ()
+    return tuple(path.with_name(name) for name in (*own, *names, path.stem + ".TXT", path.stem + ".JSON"))
 
 
 def sidecar_of(path: Path) -> Path | None:

@@ -121,3 +121,45 @@ def test_a_blob_without_a_prompt_is_no_caption(tmp_path: Path, text: str) -> Non
     (tmp_path / "flat").mkdir()
     Image.new("RGB", (16, 16)).save(tmp_path / "flat" / "x.png", pnginfo=said)
     assert read_description(tmp_path / "flat" / "x.png")[0] == ""
+
+
+def eagle_item(library: Path, id: str, colour: str, **said: Any) -> Path:
+    folder = library / "images" / f"{id}.info"
+    paint(folder / f"{colour} wall.png", colour, 32)
+    paint(folder / f"{colour} wall_thumbnail.png", colour, 8)
+    (folder / "metadata.json").write_text(json.dumps({"id": id, "name": f"{colour} wall", "ext": "png"} | said))
+    return folder
+
+
+def test_a_library_of_eagle_brings_its_words(store: StyleStore, encoder: ColourEncoder, tmp_path: Path) -> None:
+    library = tmp_path / "Looks.library"
+    red = eagle_item(library, "K1", "red", tags=["brick", "photo"], folders=["F2"], star=4, annotation="an old wall")
+    eagle_item(library, "K2", "green", tags=[], folders=[], isDeleted=False)
+    eagle_item(library, "K3", "blue", tags=["bin"], isDeleted=True)
+    tree = [{"id": "F1", "name": "Walls", "children": [{"id": "F2", "name": "Warm Ones", "children": []}]}]
+    (library / "metadata.json").write_text(json.dumps({"folders": tree, "applicationVersion": "4.0.0"}))
+    report = ingest(store, encoder, [library], "sync")
+    assert (report.added, report.failed) == (2, [])
+    assert report.passed_over == {"an item in Eagle's bin": 1}
+    said = {record.name: (record.caption, record.tags) for record in store.records().values()}
+    assert said == {
+        "red wall": ("an old wall", ("brick", "photo", "warm ones", "4 stars")),
+        "green wall": ("green wall", ()),
+    }
+    assert ingest(store, encoder, [library], "sync").unchanged == 2
+    (red / "metadata.json").write_text(json.dumps({"name": "red wall", "tags": ["new"]}))
+    assert ingest(store, encoder, [library], "sync").updated == 1
+    assert store.records()[next(iter(id for id, r in store.records().items() if r.name == "red wall"))].tags == ("new",)
+
+
+@pytest.mark.parametrize(
+    "metadata", [b"", b"[1]", b"\xff\xfe", b'{"tags": {"a": 1}, "folders": 5, "star": "x"}', b"[" * 9999]
+)
+def test_a_damaged_item_of_eagle_is_taken_without_words(
+    store: StyleStore, encoder: ColourEncoder, tmp_path: Path, metadata: bytes
+) -> None:
+    folder = eagle_item(tmp_path / "A.library", "K1", "red")
+    (folder / "metadata.json").write_bytes(metadata)
+    assert ingest(store, encoder, [tmp_path / "A.library"], "sync").added == 1
+    [record] = store.records().values()
+    assert (record.name, record.caption, record.tags) == ("red wall", "", ())
