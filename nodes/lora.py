@@ -5,7 +5,8 @@ from typing import cast
 
 from comfy_api.latest import io
 
-from ..generation.loading.files import expect_lora, peft_settings
+from ..generation.loading.files import expect_lora
+from ..generation.loading.peft_settings import settings_file
 from ..generation.turbo import is_distilled
 from .host import paths
 from .host.model_folders import identified_in_time, version
@@ -62,7 +63,7 @@ class LoadStyleLoRA(io.ComfyNode):
         if not lora:
             return None
         file = _find(lora)
-        return str([version(path) for path in (file, peft_settings(file)) if path])
+        return str([version(path) for path in (file, settings_file(file)) if path])
 
     @classmethod
     def execute(cls, pipeline, lora: str, strength: float) -> io.NodeOutput:

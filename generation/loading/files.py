@@ -52,12 +52,6 @@ def expect_lora(file: ModelFile) -> ModelFile:
     return file
 
 
-def peft_settings(lora: Path) -> Path | None:
-    """Return what peft writes beside its `adapter_model.safetensors`, where it is there."""
-    beside = lora.with_name("adapter_config.json")
-    return beside if lora.name.startswith("adapter_model.") and beside.is_file() else None
-
-
 def _expect(file: ModelFile, kind: str, name: str, wanted: str) -> ModelFile:
     if file.kind != kind:
         raise ValueError(f"{name} {file.path.name} is {file.description}: choose {wanted}.")

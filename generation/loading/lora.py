@@ -5,8 +5,6 @@ Merged rather than run beside the layers: sampling then costs nothing more a ste
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,15 +15,15 @@ from typing import Any
 
 import torch
 
-from ...model_files.identify import fingerprint, identify, load_state_dict, read_metadata
-from ...model_files.json_files import JsonFile
+from ...model_files.identify import identify, load_state_dict
 from ...model_files.lora_keys import split_key
 from ...model_files.opening import shown
 from ..layers.convolution_packing import forget_packed
 from ..layers.int8 import KeptLayer
 from .adapters import Change, MatrixError, make_change
-from .files import expect_lora, peft_settings
+from .files import expect_lora
 from .ldm_names import ldm_names
+from .peft_settings import read_settings, scale_of, whole_fingerprint
 
 logger = logging.getLogger("style_pack")
 
@@ -88,7 +86,7 @@ def load_lora(file: Path, strength: float, parts: Mapping[str, torch.nn.Module],
         logger.warning(
             "lora %s: %d of its parts change nothing here, such as %s.", file.name, len(left_out), left_out[0]
         )
-    return Lora(file.name, _fingerprint(file), strength, changes, left_out)
+    return Lora(file.name, whole_fingerprint(file), strength, changes, left_out)
 
 
 def _refusal(name: str, description: str, unmatched: list[str], base: Mapping[str, str]) -> str:
@@ -196,7 +194,7 @@ def _read(file: Path) -> tuple[dict[tuple[str, str], Change], list[str]]:
             left_out.append(shown(key))
         else:
             layers.setdefault(layer, {})[role] = value
-    settings = _peft_settings(file)
+    settings = read_settings(file)
     changes: dict[tuple[str, str], Change] = {}
     for layer, roles in layers.items():
         _check_numbers(file.name, layer, roles)
@@ -226,11 +224,11 @@ def _change(file: str, layer: str, roles: Mapping[str, torch.Tensor], settings: 
     part, name = _split(layer)
     alpha = roles.get("alpha")
 
-    def scale_of(rank: int) -> float:
-        return _peft_scale(settings, part, name, rank) if alpha is None else float(alpha) / rank
+    def scale(rank: int) -> float:
+        return scale_of(settings, part, name, rank) if alpha is None else float(alpha) / rank
 
     try:
-        return make_change(roles, scale_of)
+        return make_change(roles, scale)
     except KeyError as error:
         raise ValueError(
             f"lora {file} has only one half of layer '{shown(layer)}' ({error.args[0]} is missing): download it again."
@@ -244,43 +242,3 @@ def _split(layer: str) -> tuple[str, str]:
         if layer.startswith(prefix):
             return part, layer.removeprefix(prefix).removeprefix("base_model.model.")
     return _UNET, layer  # diffusers' first files name no part
-
-
-def _fingerprint(file: Path) -> str:
-    """Return 16 hex digits that also change with the settings beside the file."""
-    beside = peft_settings(file)
-    if beside is None:
-        return fingerprint(file)
-    return hashlib.sha256((fingerprint(file) + fingerprint(beside)).encode()).hexdigest()[:16]
-
-
-def _peft_settings(file: Path) -> dict[str, Any]:
-    """Return {part + name: value}: `unet.lora_alpha`, `text_encoder.alpha_pattern`, ...
-
-    diffusers writes them into the header since 0.34; peft into a file of its own, without the part's name.
-    """
-    if beside := peft_settings(file):
-        values = JsonFile.read(beside).values
-        return {f"{part}.{name}": value for part in (_UNET, _TEXT_ENCODER) for name, value in values.items()}
-    try:
-        settings = json.loads(read_metadata(file).get("lora_adapter_metadata", "{}"))
-    except (ValueError, RecursionError):
-        settings = None
-    if not isinstance(settings, dict):
-        raise ValueError(f"lora {file.name} says nothing readable of its settings: download it again.")
-    return settings
-
-
-def _peft_scale(settings: Mapping[str, Any], part: str, layer: str, rank: int) -> float:
-    """Return alpha / rank, or alpha / sqrt(rank) for rank-stabilised LoRA, by peft's rules; without alpha 1."""
-    alpha = settings.get(f"{part}.lora_alpha", settings.get(f"{part}.alpha", rank))
-    patterns = settings.get(f"{part}.alpha_pattern") or {}
-    try:
-        for pattern, value in patterns.items():
-            if re.fullmatch(rf"(.*\.)?({pattern})", layer):
-                alpha = value
-        return float(alpha) / (rank**0.5 if settings.get(f"{part}.use_rslora") else rank)
-    except (re.error, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"the LoRA's own settings have no number as alpha of layer '{shown(layer)}': download it again."
-        ) from error
