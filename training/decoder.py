@@ -12,7 +12,6 @@ A killed run goes on from its last checkpoint when it is started again with the 
 
 from __future__ import annotations
 
-import argparse
 import copy
 import logging
 import shutil
@@ -30,14 +29,14 @@ from transformers import CLIPModel
 
 from .architecture import SCALING_FACTOR, build_scheduler
 from .dataset import CONTROLS, SIZE, Dataset, open_dataset, plan
-from .export import MODELS, remove_local_names
+from .export import remove_local_names
+from .further import Recipe, read_arguments
 from .loop import Losses, Schedule, Stage, save_atomically
 from .tokenizer import build_tokenizer
 from .train_diffusion import Mixture, Prepared, Teller, Told, fingerprint, open_prepared, words_for
 from .train_vae import chroma, decode, high_pass, texture, to_batch
 from .turbo import load_clip, load_painter, untold
 
-WORK = Path(__file__).resolve().parent / ".work"
 logger = logging.getLogger("style_pack.training")
 
 # How the pictures are painted: as they are in use, with guidance and in a few or in many steps.
@@ -53,15 +52,6 @@ CROP, BORDER = 16, 8
 WHOLE_FROM = 0.85
 ADVERSARY_FROM, ADVERSARY_WEIGHT = 0.12, 0.05
 ADVERSARY_RATE = 4e-4
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """groups, per_group: the size of the set of pictures."""
-
-    groups: int
-    per_group: int
-    schedule: Schedule
 
 
 RECIPES = {
@@ -226,26 +216,13 @@ def write(vae: AutoencoderKL, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.decoder", description="Train the decoder on painted latents."
-    )
-    parser.add_argument("--recipe", choices=sorted(RECIPES), default="full", help="smoke: a minute, to try the code")
-    parser.add_argument("--models", type=Path, default=MODELS, help="the painter, and where the decoder goes")
-    parser.add_argument("--work", type=Path, default=WORK, help="where pictures, checkpoints and the log go")
-    parser.add_argument("--steps", type=int, help="instead of the recipe's")
-    parser.add_argument("--threads", type=int, default=2, help="processor cores to use")
-    asked = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(asked.threads)
-    recipe = RECIPES[asked.recipe]
-    if asked.steps:
-        recipe = replace(recipe, schedule=replace(recipe.schedule, steps=asked.steps))
-    asked.work.mkdir(parents=True, exist_ok=True)
-    folder = asked.models / "sd-tiny" / "vae"
+    about = "Train the decoder on painted latents."
+    recipe, models, work = read_arguments("training.decoder", about, "the decoder", RECIPES)
+    folder = models / "sd-tiny" / "vae"
     vae = AutoencoderKL.from_pretrained(folder, local_files_only=True).float()
-    pairs = open_pairs(recipe, asked.models, vae, asked.work)
+    pairs = open_pairs(recipe, models, vae, work)
     torch.manual_seed(5)
-    write(DecoderTask(vae.to(memory_format=torch.channels_last), pairs, recipe.schedule, asked.work).run(), folder)
+    write(DecoderTask(vae.to(memory_format=torch.channels_last), pairs, recipe.schedule, work).run(), folder)
     logger.info("wrote %s", folder)
 
 

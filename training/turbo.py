@@ -9,11 +9,10 @@ A killed run goes on from its last checkpoint when it is started again with the 
 
 from __future__ import annotations
 
-import argparse
 import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -25,13 +24,12 @@ from transformers import CLIPModel
 
 from .architecture import build_scheduler
 from .dataset import open_dataset, plan
-from .export import MODELS
+from .further import Recipe, read_arguments
 from .loop import Losses, Schedule, Stage
 from .low_rank import LowRank
 from .tokenizer import build_tokenizer
 from .train_diffusion import Mixture, Painter, Teller, Told, open_prepared
 
-WORK = Path(__file__).resolve().parent / ".work"
 FILE = "lora-tiny/lcm-lora_tiny.safetensors"
 logger = logging.getLogger("style_pack.training")
 
@@ -45,15 +43,6 @@ SIGMA_DATA, TIME_SCALE = 0.5, 10.0
 HUBER = 0.001
 MIXTURE = Mixture(edges=0.85, reference=0.85)
 ALPHAS = torch.cat([build_scheduler().alphas_cumprod, torch.ones(1)])  # the last one, at index -1, is the clean picture
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """groups, per_group: the size of the set of pictures."""
-
-    groups: int
-    per_group: int
-    schedule: Schedule
 
 
 RECIPES = {
@@ -153,21 +142,9 @@ def distil(recipe: Recipe, models: Path, work: Path) -> LowRank:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m training.turbo", description="Distil the LoRA for speed turbo.")
-    parser.add_argument("--recipe", choices=sorted(RECIPES), default="full", help="smoke: a minute, to try the code")
-    parser.add_argument("--models", type=Path, default=MODELS, help="the painter, and where the LoRA goes")
-    parser.add_argument("--work", type=Path, default=WORK, help="where pictures, the checkpoint and the log go")
-    parser.add_argument("--steps", type=int, help="instead of the recipe's")
-    parser.add_argument("--threads", type=int, default=2, help="processor cores to use")
-    asked = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(asked.threads)
-    recipe = RECIPES[asked.recipe]
-    if asked.steps:
-        recipe = replace(recipe, schedule=replace(recipe.schedule, steps=asked.steps))
-    asked.work.mkdir(parents=True, exist_ok=True)
-    distil(recipe, asked.models, asked.work).write(asked.models / FILE)
-    logger.info("wrote %s", asked.models / FILE)
+    recipe, models, work = read_arguments("training.turbo", "Distil the LoRA for speed turbo.", "the LoRA", RECIPES)
+    distil(recipe, models, work).write(models / FILE)
+    logger.info("wrote %s", models / FILE)
 
 
 if __name__ == "__main__":

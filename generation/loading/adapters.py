@@ -130,10 +130,8 @@ def _orthogonal(roles: Factors) -> Change:
 
 
 def _of_lora(weight: torch.Tensor, factors: Factors, strength: float) -> torch.Tensor:
-    down = factors["down"].flatten(1)
-    if "mid" in factors:
-        down = torch.einsum("rskl,si->rikl", factors["mid"], down).flatten(1)
-    return factors["up"].flatten(1) @ down
+    up, down = factors["up"].flatten(1), factors["down"].flatten(1)
+    return _core_product(factors["mid"], up.T, down) if "mid" in factors else up @ down
 
 
 def _core_product(core: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
