@@ -67,6 +67,8 @@ def keep_picture(
             together.add(path, lambda stream: image.save(stream, "PNG"))
         if not beside.is_file() or beside.read_bytes() != sidecar:
             together.add(beside, sidecar)
+        if not (path.parent / TAGLESS_MARKER).is_file():
+            together.add(path.parent / TAGLESS_MARKER, b"")  # nobody has chosen the folder's name
     return path
 
 

@@ -52,3 +52,28 @@ def test_another_knowledge_base_is_never_asked_for_the_thumbnails_of_the_last(
     assert {found[1] for found in thumbnails if found} == few
     assert call(comfy_server, "GET", "many%20to%20leave/styles").json["total"] == 60
     assert not browser_page.unexpected_errors()
+
+
+def test_labels_that_come_too_late_are_dropped(browser_page: ComfyPage, comfy_server: ComfyServer) -> None:
+    """The one that was left answers after the one that was chosen."""
+    add(comfy_server, "left with tags", [80, 81], tags="old")
+    add(comfy_server, "chosen with tags", [82], tags="new")
+    page = browser_page.page
+    browser_page.open("RetrieveStyle")
+    browser_page.sidebar_tab("Styles").click()
+    tab = page.locator(".style-rag")
+    base, tags = tab.get_by_label("Knowledge base"), tab.get_by_label("Tag", exact=True).locator("option")
+    expect(base.locator("option[value='left with tags']")).to_have_count(1, timeout=SLOW_MS)
+
+    waiting: list[Any] = []
+    page.route(re.compile(r"/left%20with%20tags/labels$"), lambda route: waiting.append(route))
+    base.select_option("left with tags")
+    while not waiting:
+        page.wait_for_timeout(20)
+    base.select_option("chosen with tags")
+    expect(tags).to_have_text(["All tags", "new (1)"], timeout=SLOW_MS)
+    waiting[0].continue_()
+    page.wait_for_timeout(1000)
+    expect(tags).to_have_text(["All tags", "new (1)"])
+    expect(tab.get_by_role("status")).to_have_text("1 styles")
+    assert not browser_page.unexpected_errors()

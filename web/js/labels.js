@@ -15,13 +15,18 @@ export class Labels {
   }
 
   // Offers what a knowledge base has, or nothing without a name; what was chosen stays where it can.
+  // An answer for the one before, which comes too late, is dropped.
   async load(name) {
+    this.asked?.abort();
+    const { signal } = (this.asked = new AbortController());
     let labels = null;
     try {
-      labels = name && (await listLabels(name));
+      labels = name && (await listLabels(name, signal));
     } finally {
-      this.offer(this.tag, t("All tags"), labels?.tags ?? {});
-      this.offer(this.licence, t("All licences"), labels?.licences ?? {});
+      if (!signal.aborted) {
+        this.offer(this.tag, t("All tags"), labels?.tags ?? {});
+        this.offer(this.licence, t("All licences"), labels?.licences ?? {});
+      }
     }
   }
 

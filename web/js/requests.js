@@ -30,7 +30,7 @@ export const backupUrl = (name) => api.apiURL(`${base(name)}/backup`);
 export const deleteBase = (name) => ask(base(name), { method: "DELETE" });
 export const renameBase = (name, to) => sendJson(base(name), "PATCH", { name: to });
 export const copyBase = (name, to) => sendJson(`${base(name)}/copy`, "POST", { name: to });
-export const listLabels = (name) => ask(`${base(name)}/labels`);
+export const listLabels = (name, signal) => ask(`${base(name)}/labels`, { signal });
 
 export function listStyles(name, offset, limit, filter, signal) {
   return ask(`${base(name)}/styles?${new URLSearchParams({ offset, limit, filter })}`, { signal });
