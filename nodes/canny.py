@@ -5,6 +5,7 @@ from comfy_api.latest import io, ui
 
 from ..generation.edges.canny import edges_from_sketch
 from . import convert
+from .host.animations import first_frame
 from .host.requirements import OPENCV, choose, require
 from .sockets import SHOWS
 
@@ -60,6 +61,7 @@ class CannyFromSketch(io.ComfyNode):
                 io.Image.Output(display_name="edges", tooltip="White lines on black, for any Canny ControlNet."),
                 io.String.Output(display_name="report", tooltip="What was recognised and done, one line per picture."),
             ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             **SHOWS,
         )
 
@@ -78,12 +80,12 @@ class CannyFromSketch(io.ComfyNode):
         require(OPENCV)
         choose("mode", mode, MODES)
         choose("fit", fit, FITS)
+        image, mask, said = first_frame(cls, "image", image, mask)
         pictures = convert.image_to_arrays(image, "image", mask)
         transparent = convert.has_transparency(image, mask)
         thresholds, size = (low_threshold, high_threshold), (width, height)
         drawn = [edges_from_sketch(picture, mode, thresholds, size, fit, transparent) for picture in pictures]
         edges = torch.cat([convert.array_to_image(one.lines) for one in drawn])
         shown = torch.cat([convert.array_to_image(one.shown) for one in drawn])
-        report = "\n".join(one.report for one in drawn)
-        preview = ui.PreviewImage(shown, cls=cls).as_dict() | {"text": (report,)}
-        return io.NodeOutput(edges, report, ui=preview)
+        report = "\n".join(one.report + said for one in drawn)
+        return io.NodeOutput(edges, report, ui=ui.PreviewImage(shown, cls=cls).as_dict() | {"text": (report,)})

@@ -13,8 +13,8 @@ from comfy.cli_args import args
 
 from ...retrieval.engines.base import SETTINGS
 from ...retrieval.pictures.fetch import LIST_SUFFIX, check_url, is_url, read_url_list
-from ...retrieval.pictures.finder import check_source, unquoted
-from ...retrieval.pictures.reader import words_beside
+from ...retrieval.pictures.finder import check_source, links_below, unquoted
+from ...retrieval.pictures.reader import to_unicode, words_beside
 from ...retrieval.store.origin import DEVICES
 from . import paths
 
@@ -72,6 +72,8 @@ def _require_leave_to_fetch(sources: Sequence[Path | str]) -> None:
 
 
 def _resolve_source(line: str) -> Path | str:
+    if (readable := to_unicode(line)) != line:
+        raise ValueError(f"source '{readable}' holds half a character (a lone surrogate): write the path anew.")
     if is_url(line):
         return check_url(line).geturl()
     _refuse_hosts_and_devices(line)
@@ -106,8 +108,8 @@ def _refuse_links_out(source: Path) -> None:
     """Raise PermissionError for a link in a folder, or for one with a picture's words beside it, that leads out."""
     if _listens_on_loopback():
         return
-    for file in source.rglob("*") if source.is_dir() else words_beside(source):
-        if file.is_symlink() and file.is_file() and not may_read(file.resolve()):
+    for file in links_below(source) if source.is_dir() else words_beside(source):
+        if file.is_symlink() and file.exists() and not may_read(file.resolve()):
             holds = "holds" if source.is_dir() else "has beside it"
             raise PermissionError(
                 f"source '{source}' {holds} {file.name}, a link out of the folders that this server may read while it "

@@ -13,6 +13,7 @@ from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import MultiMapping
 
+from ...retrieval.pictures.picture_file import ending_of
 from ...retrieval.pictures.reader import MAX_CAPTION, MAX_TAG, MAX_TAGS, SUFFIXES
 
 MAX_PICTURE = 50_000_000  # bytes of one picture
@@ -128,7 +129,8 @@ async def read_form(request: web.Request, folder: Path, texts: tuple[str, ...], 
     except Refused:
         raise
     except _DAMAGED as error:
-        raise Refused(400, f"the form is damaged ({_short(str(error))}): send multipart/form-data.") from error
+        reason = _short(" ".join(str(error).removeprefix("400, message:").split()))
+        raise Refused(400, f"the form is damaged ({reason}): send multipart/form-data.") from error
     return form
 
 
@@ -158,11 +160,9 @@ async def _keep(part: BodyPartReader, folder: Path, kept: list[tuple[Path, str]]
     """Write a picture into the folder; return its bytes."""
     name = os.path.basename((part.filename or "").replace("\\", "/"))
     suffix = Path(name).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise Refused(400, f"{_short(name)!r} is no picture file: its name must end in {', '.join(sorted(SUFFIXES))}.")
     if len(kept) == MAX_PICTURES:
         raise Refused(413, f"there are more than {MAX_PICTURES} pictures: send them in several requests.")
-    path, size = folder / f"{len(kept)}{suffix}", 0
+    path, size = folder / f"{len(kept)}{suffix if suffix in SUFFIXES else ''}", 0
     with path.open("wb") as stream:
         while chunk := await part.read_chunk(_CHUNK):
             size += len(chunk)
@@ -171,6 +171,11 @@ async def _keep(part: BodyPartReader, folder: Path, kept: list[tuple[Path, str]]
             if size > room:
                 raise Refused(413, f"the pictures have more than {MAX_FORM:,} bytes: send them in several requests.")
             stream.write(chunk)
+    if not path.suffix:  # a browser calls what a page has made `blob`
+        if not (suffix := ending_of(path)):
+            kinds = ", ".join(sorted(SUFFIXES))
+            raise Refused(400, f"{_short(name)!r} is no picture file that can be read: send one of {kinds}.")
+        path = path.rename(path.with_suffix(suffix))
     kept.append((path, name))
     return size
 

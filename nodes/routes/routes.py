@@ -19,6 +19,7 @@ from aiohttp import web
 from server import PromptServer
 
 from ...generation.settings import check_prompt
+from ...retrieval.pictures.picture_file import frames_of
 from ..host import threads
 from . import answers, gallery, gallery_changes, gallery_upkeep, guard
 from . import generate as sketch_to_picture
@@ -176,15 +177,19 @@ async def generate(request: web.Request) -> web.Response:
     async with _uploads() as folder:
         form = await guard.read_form(request, folder, ("prompt", "seed", "workflow"), "sketch")
         workflow, seed, prompt = _chosen(form)
-        sketch = await _run(_READERS, sketch_to_picture.keep_sketch, form.files["sketch"][0][0])
+        [(file, _)] = form.files["sketch"]
+        sketch = await _run(_READERS, sketch_to_picture.keep_sketch, file)
+        frames = await _run(_READERS, frames_of, file)
+    note = f"the sketch is an animation of {frames} pictures: its first is drawn." if frames > 1 else ""
     api = sketch_to_picture.fill_workflow(workflow, sketch, prompt, seed)
     connector = aiohttp.TCPConnector(ssl=False)  # to ourselves, whatever name our certificate has
     async with aiohttp.ClientSession(sketch_to_picture.own_address(request.transport), connector=connector) as comfy:
         prompt_id = await sketch_to_picture.queue(comfy, api)
         if not wait:
-            return web.json_response({"prompt_id": prompt_id}, status=202)
+            return web.json_response({"prompt_id": prompt_id} | ({"note": note} if note else {}), status=202)
         picture = await sketch_to_picture.wait_for_picture(comfy, prompt_id)
-    return web.Response(body=picture, content_type="image/png", headers={"X-Prompt-Id": prompt_id})
+    headers = {"X-Prompt-Id": prompt_id} | ({"X-Note": note} if note else {})
+    return web.Response(body=picture, content_type="image/png", headers=headers)
 
 
 async def openapi(request: web.Request) -> web.Response:

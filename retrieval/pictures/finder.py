@@ -1,14 +1,15 @@
-"""Finds the pictures in folders, and says what could not be looked at. Opens none."""
+"""Finds the pictures in folders, and says what could not be looked at. Opens none but those without an ending."""
 
 import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ..records import SourceFile
 from .eagle import METADATA, is_deleted, is_item, is_thumbnail
-from .reader import PACK_SUFFIX, SUFFIXES, sidecar_of, to_unicode
+from .reader import PACK_SUFFIX, SUFFIXES, may_be_picture, sidecars_of, to_unicode
 
 _LOOKED = 1000  # entries of a folder: some milliseconds
 SKIP_MARKER = ".nomedia"  # a folder that holds a file of this name is not looked into, as on Android
@@ -18,6 +19,7 @@ _NOT_A_PERSONS = {
     "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found", "__macosx",
 }  # fmt: skip
 _PREVIEWS = (".lrdata",)
+_MOST = 2**62  # SQLite's integers have 63 bits
 _WORDS = {".json", ".txt", ".caption"}
 
 OnSkipped = Callable[[Path, OSError], None]
@@ -30,6 +32,8 @@ def find_pictures(
 ) -> Iterator[SourceFile]:
     """Yield the picture files in folders (recursive, sorted) and the files and packs named, each once.
 
+    Links to folders are followed. No folder is looked into twice, so that circles end; one that lies in the source is
+    looked into under its own name.
     on_skipped(path, error): told of each folder and file below the sources that could not be looked at.
     passed_over: counts, by reason, what is no picture of a person's.
     Raises FileNotFoundError or ValueError for a source that is missing, holds no picture, or is no picture.
@@ -38,7 +42,7 @@ def find_pictures(
     passed = Counter() if passed_over is None else passed_over
     for source in sources:
         skipped: list[tuple[Path, OSError]] = []
-        files = list(_walk(source, skipped, passed)) if source.is_dir() else [source]
+        files = list(_Walk(source, skipped, passed).files()) if source.is_dir() else [source]
         _require_pictures(source, bool(files or skipped))
         root = source if source.is_dir() else source.parent
         for file in files:
@@ -72,7 +76,7 @@ def _require_pictures(source: Path, holds: bool) -> None:
         raise ValueError(
             f"source folder {source} holds no picture ({', '.join(sorted(SUFFIXES))}): add some or name another folder."
         )
-    known = source.is_file() and source.suffix.lower() in SUFFIXES | {PACK_SUFFIX}
+    known = source.is_file() and (source.suffix.lower() == PACK_SUFFIX or may_be_picture(source))
     if not source.is_dir() and not known:  # a pipe or a device would be waited for
         raise ValueError(
             f"source {source.name} is not a picture file: name a folder, a {PACK_SUFFIX}, or one of "
@@ -80,56 +84,89 @@ def _require_pictures(source: Path, holds: bool) -> None:
         )
 
 
-def _walk(folder: Path, skipped: list[tuple[Path, OSError]], passed: Counter[str]) -> Iterator[Path]:
-    """Yield the picture files below a folder; what can't be looked at goes into `skipped`, with the reason.
+class _Walk:
+    """One look through a source folder.
 
+    skipped: gets what can't be looked at, with the reason.
     passed: counts what is no picture, but for texts that may describe one.
     """
-    try:
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        skipped.append((folder, error))
-        return
-    names = {entry.name for entry in entries}
-    if SKIP_MARKER in names:
-        return
-    of_eagle = METADATA in names and is_item(folder)
-    if of_eagle and is_deleted(folder):
-        passed["an item in Eagle's bin"] += 1
-        return
-    for entry in entries:
-        path = folder / entry.name
-        if entry.name.startswith("."):
-            continue
+
+    def __init__(self, root: Path, skipped: list[tuple[Path, OSError]], passed: Counter[str]) -> None:
+        self._root, self._real = root, Path(os.path.realpath(root))
+        self._skipped, self._passed = skipped, passed
+        self._entered: set[tuple[int, int]] = set()
+
+    def files(self) -> Iterator[Path]:
+        return self._below(self._root)
+
+    def _below(self, folder: Path) -> Iterator[Path]:
         try:
-            is_folder, is_file = entry.is_dir(), entry.is_file()
+            self._entered.add(_identity(folder))
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
-            skipped.append((path, error))
-            continue
-        if is_folder:
-            if reason := _why_not_entered(entry):
-                passed[reason] += 1
-            else:
-                yield from _walk(path, skipped, passed)
-        elif of_eagle and is_thumbnail(path):
-            continue
-        elif path.suffix.lower() in SUFFIXES:
-            if is_file:
-                yield path
-            else:
-                skipped.append((path, FileNotFoundError(errno.ENOENT, "no file")))
-        elif path.suffix.lower() not in _WORDS:
-            passed[f"no picture ({path.suffix.lower()[:20] or 'a file without an ending'})"] += 1
+            self._skipped.append((folder, error))
+            return
+        names = {entry.name for entry in entries}
+        if SKIP_MARKER in names:
+            return
+        of_eagle = METADATA in names and is_item(folder)
+        if of_eagle and is_deleted(folder):
+            self._passed["an item in Eagle's bin"] += 1
+            return
+        for entry in entries:
+            path = folder / entry.name
+            if entry.name.startswith(".") or (of_eagle and is_thumbnail(path)):
+                continue
+            try:
+                if not entry.is_dir():
+                    yield from self._file(path, entry.is_file())
+                elif reason := self._why_not_entered(entry, path):
+                    self._passed[reason] += 1
+                else:
+                    yield from self._below(path)
+            except OSError as error:
+                self._skipped.append((path, error))
+
+    def _file(self, path: Path, is_file: bool) -> Iterator[Path]:
+        suffix = path.suffix.lower()
+        if suffix in SUFFIXES and not is_file:
+            self._skipped.append((path, FileNotFoundError(errno.ENOENT, "no file")))
+        elif is_file and may_be_picture(path):
+            yield path
+        elif suffix not in _WORDS:
+            self._passed[f"no picture ({suffix[:20] or 'a file without an ending'})"] += 1
+
+    def _why_not_entered(self, entry: os.DirEntry[str], path: Path) -> str:
+        """Return why a folder is passed over; empty for one that is looked into."""
+        if entry.name.lower() in _NOT_A_PERSONS or entry.name.lower().endswith(_PREVIEWS):
+            return f"a folder of the system's ({entry.name})"
+        leads_back = entry.is_symlink() and Path(os.path.realpath(path)).is_relative_to(self._real)
+        if leads_back or _identity(path) in self._entered:
+            return "a link to a folder that is looked into anyway"
+        return ""
 
 
-def _why_not_entered(entry: os.DirEntry[str]) -> str:
-    """Return why a folder is passed over; empty for one that is looked into."""
-    if entry.name.lower() in _NOT_A_PERSONS or entry.name.lower().endswith(_PREVIEWS):
-        return f"a folder of the system's ({entry.name})"
-    if entry.is_symlink():  # it can lead out of the source, or round in a circle
-        return "a linked folder: name it as a source of its own"
-    return ""
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def links_below(folder: Path) -> Iterator[Path]:
+    """Yield the links below a folder, and below the folders that they lead to. What can't be looked at has none."""
+    entered: set[tuple[int, int]] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        with suppress(OSError):
+            entered.add(_identity(Path(place)))
+        yield from (path for name in (*folders, *files) if (path := Path(place, name)).is_symlink())
+        folders[:] = [name for name in folders if not _is_entered(Path(place, name), entered)]
+
+
+def _is_entered(folder: Path, entered: set[tuple[int, int]]) -> bool:
+    try:
+        return _identity(folder) in entered
+    except OSError:
+        return True
 
 
 def _may_hold_pictures(folder: Path) -> bool:
@@ -140,9 +177,10 @@ def _may_hold_pictures(folder: Path) -> bool:
             with os.scandir(folders.pop()) as entries:
                 for entry in entries:
                     looked += 1
-                    if looked > _LOOKED or Path(entry.name).suffix.lower() in SUFFIXES:
+                    linked = entry.is_symlink() and entry.is_dir()
+                    if looked > _LOOKED or linked or (not entry.is_dir() and may_be_picture(Path(entry.path))):
                         return True
-                    if entry.is_dir(follow_symlinks=False):
+                    if entry.is_dir():
                         folders.append(Path(entry.path))
     except OSError:
         return True
@@ -159,6 +197,5 @@ def look_at(path: Path, name: str, source: str) -> SourceFile:
     if to_unicode(str(path)) != str(path):  # Linux takes any bytes for a name; a knowledge base stores text
         raise OSError(errno.EILSEQ, "its name or its folder's is not valid Unicode, rename it")
     status = path.stat()
-    sidecar = sidecar_of(path)
-    modified = sidecar.stat().st_mtime_ns if sidecar else 0
+    modified = sum(sidecar.stat().st_mtime_ns for sidecar in sidecars_of(path)) % _MOST
     return SourceFile(str(path), name, status.st_size, status.st_mtime_ns, modified, source)

@@ -21,6 +21,13 @@ T = TypeVar("T")
 HEIC = {".heic", ".heif"}
 # Pillow's names of what is in such files. It would open others under any name, and start Ghostscript for some of them.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "HEIF", "JPEG2000")
+_ENDINGS = {
+    "JPEG": ".jpg",
+    "MPO": ".jpg",
+    "DIB": ".bmp",
+    "JPEG2000": ".jp2",
+    "HEIF": ".heic",
+}  # others have Pillow's name
 _UNSIGNED = {".tga": "TGA"}  # formats without a signature, which are only tried for files of that name
 DAMAGED = (  # what Pillow's decoders raise on files that are cut off or made up
     OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError,
@@ -48,12 +55,10 @@ def use_picture(path: Path, use: Callable[[Image.Image], T]) -> T:
 
     `use` is called again where what lies beside the pixels has kept Pillow from them. Raises Refused or one of DAMAGED.
     """
-    if path.suffix.lower() in HEIC:
+    if path.suffix.lower() in HEIC or (not path.suffix and _looks_like_heic(path)):
         _register_heic()
-    Image.init()
-    formats = [name for name in (*_FORMATS, _UNSIGNED.get(path.suffix.lower())) if name in Image.OPEN]
     try:
-        with Image.open(path, formats=formats) as image:
+        with Image.open(path, formats=_formats(path)) as image:
             _require_size(image.size, MAX_PIXELS)
             return use(_deep(path.read_bytes(), image.info) if _has_deep_transparency(image) else image)
     except Image.DecompressionBombError:
@@ -65,6 +70,34 @@ def use_picture(path: Path, use: Callable[[Image.Image], T]) -> T:
                     _require_size(image.size, MAX_PIXELS)
                     return use(image)
         raise refusal
+
+
+def ending_of(path: Path) -> str:
+    """Return the ending that files of a picture's kind have, "" for what is none. The name is not looked at."""
+    with suppress(Image.DecompressionBombError, *DAMAGED):
+        if _looks_like_heic(path):
+            return ".heic"
+        with Image.open(path, formats=_formats(path)) as image:
+            return _ENDINGS.get(image.format or "", f".{image.format}".lower())
+    return ""
+
+
+def frames_of(path: Path) -> int:
+    """Return how many pictures a file shows one after the other, or holds as pages; 1 for what can't be read."""
+    with suppress(Refused, *DAMAGED):
+        return use_picture(path, lambda image: int(getattr(image, "n_frames", 1)))
+    return 1
+
+
+def _formats(path: Path) -> list[str]:
+    Image.init()
+    return [name for name in (*_FORMATS, _UNSIGNED.get(path.suffix.lower())) if name in Image.OPEN]
+
+
+def _looks_like_heic(path: Path) -> bool:
+    """Tell whether a file begins as HEIC does: ISO/IEC 23008-12, 10.2."""
+    with path.open("rb") as file:
+        return re.match(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", file.read(12), re.DOTALL) is not None
 
 
 def _register_heic() -> None:

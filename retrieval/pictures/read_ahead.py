@@ -8,6 +8,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ..records import SourceFile
-from .reader import content_id, open_picture, read_description, size_in_file
+from .reader import content_id, open_picture, read_description, sidecars_of, size_in_file
 
 _THREADS = min(4, os.cpu_count() or 1)  # decoders leave Python's lock; more would take the encoder's cores from it
 _FILES = 128  # that are ahead of the caller
@@ -90,10 +91,12 @@ def read(file: SourceFile, before_decoding: Callable[[int], None] = lambda pixel
 
 def _describe(path: Path) -> tuple[tuple[str, tuple[str, ...], str], str]:
     """Return caption, tags and licence, and why they are not what lies beside the picture, where they are not."""
-    unread = ""
-    for beside in (True, False):
+    unread, beside = "", [path]  # its own words last
+    with suppress(OSError):
+        beside = [*sidecars_of(path), path]
+    for number in range(len(beside)):
         try:
-            return read_description(path, beside), unread
+            return read_description(path, beside[:number]), unread
         except _UNREADABLE as error:
             unread = unread or f"{_reason(error)}; the picture is stored without those words"
     return ("", (), ""), unread

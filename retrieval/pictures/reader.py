@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -14,8 +14,8 @@ from PIL import Image, UnidentifiedImageError
 
 from .colours import Levels, grey_levels, is_profiled, on_white, to_srgb
 from .eagle import METADATA, is_item, read_item
-from .picture_file import DAMAGED, HEIC, Refused, use_picture
-from .png_text import read_png_text
+from .own_words import read_own_words
+from .picture_file import DAMAGED, HEIC, Refused, ending_of, use_picture
 from .text_files import decode_text
 
 T = TypeVar("T")
@@ -29,6 +29,7 @@ _STRIP = 1_000_000  # pixels that are converted at once of a larger one
 MAX_CAPTION = 2000  # characters; some 400 words, more than any encoder was trained to read
 MAX_TAGS, MAX_TAG = 64, 64  # of a picture; characters of each
 _MAX_TEXT = 4 * MAX_CAPTION + 4  # bytes of as many characters, whatever they are, and what says the encoding
+_KEYS = ("caption", "tags", "license", "licence", "source")  # of the .json beside a picture
 MAX_SIDECAR = 1_000_000  # bytes of a .json beside a picture; a larger one is something else
 TAGLESS_MARKER = ".tagless"  # the name of a folder that holds a file of this name is no tag of its pictures
 _SIZE = "size in file"  # the key in a reduced picture's info
@@ -146,19 +147,24 @@ def content_id(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def read_description(path: Path, beside: bool = True) -> tuple[str, tuple[str, ...], str]:
-    """Return (caption, tags, licence): of `<name>.json` or `<name>.txt` beside a picture, else of a PNG's own text.
+def may_be_picture(path: Path) -> bool:
+    """Tell whether a file has a picture's ending, or none and a picture's content."""
+    return path.suffix.lower() in SUFFIXES or (not path.suffix and ending_of(path) != "")
+
+
+def read_description(path: Path, passed: Collection[Path] = ()) -> tuple[str, tuple[str, ...], str]:
+    """Return (caption, tags, licence): of `<name>.json` or `<name>.txt` beside a picture, else of what it says itself.
 
     In a library of Eagle's: of the item that the picture is.
 
     The JSON has the keys `caption`, `tags` (a list, a text, objects with a name, or tag -> score) and `license` or
     `licence`; the text file, also `<name>.caption` and `<file name>.txt`, is the caption. The name of the picture's
     folder is a tag. What is longer than MAX_CAPTION, MAX_TAGS and MAX_TAG allow is cut off.
-    beside: whether what lies beside is read. Raises ValueError or OSError when it can't be.
+    passed: files beside it that are passed over. Raises ValueError or OSError where the first other one can't be read.
     """
-    sidecar = sidecar_of(path) if beside else None
+    sidecar = next((file for file in sidecars_of(path) if file not in passed), None)
     of_eagle = is_item(path.parent)
-    if beside and of_eagle:
+    if sidecar and of_eagle:
         (caption, tags), licence = read_item(path.parent), ""
     elif sidecar and sidecar.suffix.lower() == ".json":
         caption, tags, licence = _read_json(sidecar)
@@ -167,7 +173,7 @@ def read_description(path: Path, beside: bool = True) -> tuple[str, tuple[str, .
             content = text.read(_MAX_TEXT)
         caption, tags, licence = _decoded(sidecar, content, cut=len(content) == _MAX_TEXT), [], ""
     else:
-        caption, tags, licence = read_png_text(path) if path.suffix.lower() == ".png" else ("", [], "")
+        caption, tags, licence = read_own_words(path) if path.suffix.lower() not in HEIC else ("", [], "")
     folder = "" if of_eagle or (path.parent / TAGLESS_MARKER).is_file() else path.parent.name
     clean = dict.fromkeys(to_unicode(tag).strip().lower()[:MAX_TAG] for tag in [folder, *tags] if tag.strip())
     return to_unicode(caption).strip()[:MAX_CAPTION], tuple(clean)[:MAX_TAGS], to_unicode(licence).strip()[:MAX_TAG]
@@ -180,8 +186,8 @@ def to_unicode(text: str) -> str:
 
 def read_source(path: Path) -> str:
     """Return the URL that a picture came from, as the `.json` beside it says; empty where it does not."""
-    sidecar = sidecar_of(path)
-    if not sidecar or sidecar.suffix.lower() != ".json" or sidecar.stat().st_size > MAX_SIDECAR:
+    sidecar = next((file for file in sidecars_of(path) if file.suffix.lower() == ".json"), None)
+    if not sidecar or sidecar.stat().st_size > MAX_SIDECAR:
         return ""
     try:
         sidecar_json = json.loads(sidecar.read_text(encoding="utf-8-sig"))
@@ -201,6 +207,8 @@ def _read_json(sidecar: Path) -> tuple[str, list[str], str]:
         raise ValueError(f"its {sidecar.name} is not valid JSON: {error}") from error
     if not isinstance(described, dict):
         raise ValueError(f"its {sidecar.name} must be an object with caption, tags (a list) and license")
+    if described.keys().isdisjoint(_KEYS):
+        raise ValueError(f"its {sidecar.name} is another program's: it has none of {', '.join(_KEYS)}")
     return (
         str(described.get("caption") or ""),
         _tags_of(described.get("tags")),
@@ -240,11 +248,12 @@ def words_beside(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(name) for name in (*own, *names, path.stem + ".TXT", path.stem + ".JSON"))
 
 
-def sidecar_of(path: Path) -> Path | None:
-    """Return the file that does describe a picture, if there is one."""
+def sidecars_of(path: Path) -> list[Path]:
+    """Return the files beside a picture that are there to describe it, the one that is read first in front."""
     try:
-        return next((beside for beside in words_beside(path) if beside.is_file()), None)
+        there = [beside for beside in words_beside(path) if beside.is_file()]
+        return list({file.name.lower(): file for file in reversed(there)}.values())[::-1]  # Windows finds .TXT as .txt
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:  # a suffix that is longer than the picture's: no such file can be
-            return None
+            return []
         raise

@@ -30,6 +30,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..disk.durable import make_folder, sync_folders, sync_tree, write_durably
+from ..pictures.picture_file import ending_of
 from ..pictures.reader import (
     MAX_CAPTION,
     MAX_SIDECAR,
@@ -157,7 +158,7 @@ def _write_picture(
         sidecar = {"caption": said.caption, "tags": list(said.tags), "license": said.licence}
         if source := read_source(path):
             sidecar["source"] = source
-        archive.write(path, f"pictures/{name}{path.suffix.lower()}")
+        archive.write(path, f"pictures/{name}{path.suffix.lower() or ending_of(path)}")
         archive.writestr(f"pictures/{name}.json", json.dumps(sidecar, ensure_ascii=False))
 
 

@@ -209,7 +209,7 @@ def test_a_result_is_saved_as_a_style(editor: ComfyPage, comfy_server: ComfyServ
 
 
 def test_ten_thousand_styles_have_elements_for_those_in_view(browser_page: ComfyPage, ids: list[str]) -> None:
-    """Scrolled from end to end in a page of its own, with the server's answers made up: the page is what is measured."""
+    """Scrolled from end to end in a page of its own; the server's answers are made up: what is measured is the page."""
     total = 10_000
     thumbnail = make_picture(1)
 

@@ -42,6 +42,12 @@ def test_another_host_is_refused_before_it_is_looked_at(
         sources.resolve_sources(source)
 
 
+@pytest.mark.parametrize("source", ["a\ud800b", "https://x.org/\udcff.png"])
+def test_half_a_character_is_named(sources: ModuleType, source: str) -> None:
+    with pytest.raises(ValueError, match=r"source '.*\?.*' holds half a character \(a lone surrogate\)"):
+        sources.check_sources(source)
+
+
 def test_a_folder_that_the_owner_listed_is_read(sources: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text(json.dumps({"allow_folders": [str(tmp_path / "elsewhere")]}))
     assert sources.resolve_sources("../elsewhere") == [(tmp_path / "elsewhere").resolve()]
@@ -56,6 +62,20 @@ def test_a_link_to_a_file_outside_is_refused_with_its_folder(sources: ModuleType
     assert sources.resolve_sources("mine") == [(tmp_path / "input" / "mine").resolve()]
     (tmp_path / "input" / "mine" / "link.png").symlink_to(tmp_path / "elsewhere" / "secret.png")
     with pytest.raises(PermissionError, match=r"holds link\.png, a link out of the folders"):
+        sources.resolve_sources("mine")
+
+
+@pytest.mark.parametrize("place", ["mine/link", "mine/kept/link"])
+def test_a_link_to_a_folder_outside_is_refused_wherever_it_lies(
+    sources: ModuleType, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "input" / "mine").mkdir()
+    (tmp_path / "input" / "shelf").mkdir()
+    (tmp_path / "input" / "mine" / "kept").symlink_to(tmp_path / "input" / "shelf")
+    (tmp_path / "input" / "mine" / "round").symlink_to(tmp_path / "input" / "mine")
+    assert sources.resolve_sources("mine") == [(tmp_path / "input" / "mine").resolve()]
+    (tmp_path / "input" / place).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PermissionError, match="holds link, a link out of the folders"):
         sources.resolve_sources("mine")
 
 

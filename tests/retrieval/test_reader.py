@@ -104,7 +104,7 @@ def test_captions_tags_and_licence_come_from_beside_the_picture(folder: Path) ->
         read_description(folder / "cool" / "teal.png")
 
 
-def test_hidden_files_and_linked_folders_are_not_followed(folder: Path) -> None:
+def test_hidden_files_and_links_back_are_left_out(folder: Path) -> None:
     (folder / "warm" / "._red.png").write_bytes(b"")
     (folder / "warm" / "round").symlink_to(folder)
     assert names(folder) == ["cool/blue", "cool/teal", "plain/grey", "warm/orange", "warm/red"]

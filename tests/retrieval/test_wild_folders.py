@@ -1,6 +1,9 @@
 """Folders and words as other programs leave them."""
 
 import json
+import os
+import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +11,10 @@ import pytest
 from fakes import ColourEncoder, paint
 from PIL import Image, PngImagePlugin
 from style_pack.retrieval.ingest import find_sources, ingest
+from style_pack.retrieval.pictures.finder import check_source, find_pictures
 from style_pack.retrieval.pictures.reader import open_picture, read_description
 from style_pack.retrieval.store.store import StyleStore
+from style_pack.retrieval.store.stylepack import export_pack
 
 COLOURS = ("red", "green", "blue")
 
@@ -42,8 +47,6 @@ def test_folders_of_systems_are_no_styles_and_what_is_left_out_is_counted(
         paint(folder / name / f"{len(name)}.png", "blue")
     paint(folder / "Catalog Previews.lrdata" / "0.png", "green")
     paint(folder / ".thumbnails" / "x.png", "green")
-    paint(tmp_path / "elsewhere" / "far.png", "grey")
-    (folder / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     for name in ("notes.psd", "film.psd", "readme", "castle.txt"):
         (folder / name).write_text("words")
     report = ingest(store, encoder, [folder], "sync")
@@ -57,10 +60,53 @@ def test_folders_of_systems_are_no_styles_and_what_is_left_out_is_counted(
         "a folder of the system's (System Volume Information)": 1,
         "a folder of the system's (__MACOSX)": 1,
         "a folder of the system's (lost+found)": 1,
-        "a linked folder: name it as a source of its own": 1,
         "no picture (.psd)": 2,
         "no picture (a file without an ending)": 1,
     }
+
+
+def test_linked_folders_are_followed_once_and_circles_end(tmp_path: Path) -> None:
+    folder, far = tmp_path / "mine", tmp_path / "far away"
+    paint(folder / "flat" / "red.png", "red")
+    paint(far / "deep" / "blue.png", "blue")
+    for link, target in {
+        folder / "ink": far,
+        folder / "ink again": far / "deep",
+        folder / "flat" / "back": folder,
+        far / "deep" / "round": far,
+        far / "to mine": folder,
+        folder / "nowhere": tmp_path / "gone",
+    }.items():
+        link.symlink_to(target, target_is_directory=True)
+    passed: Counter[str] = Counter()
+    found = [file.name for file in find_pictures([folder], passed_over=passed)]
+    assert found == ["flat/red", "ink/deep/blue"]
+    assert passed["a link to a folder that is looked into anyway"] == 4
+    for inside in ("ink", "ink again"):  # where the pictures lie behind links
+        check_source(folder / inside)
+        assert "deep/blue" in found[-1] and any("blue" in file.name for file in find_pictures([folder / inside]))
+
+
+def test_a_picture_without_an_ending_is_told_by_its_content(
+    store: StyleStore, encoder: ColourEncoder, tmp_path: Path
+) -> None:
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    kinds = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tiff"}
+    for number, kind in enumerate(kinds):
+        Image.new("RGB", (16, 16), (40 * number, 0, 0)).save(folder / f"file {kind}", kind)
+    (folder / "file JPEG.txt").write_text("a castle")
+    for name, content in {"LICENSE": b"MIT", "core": bytes(4096), "empty": b"", "BM": b"BM" + b"x" * 60}.items():
+        (folder / name).write_bytes(content)
+    report = ingest(store, encoder, [folder], "sync")
+    assert (report.added, report.failed) == (6, [])
+    assert report.passed_over == {"no picture (a file without an ending)": 4}
+    assert {record.name: record.caption for record in store.records().values()}["file JPEG"] == "a castle"
+    export_pack(store, tmp_path / "all.stylepack")
+    with zipfile.ZipFile(tmp_path / "all.stylepack") as archive:
+        packed = {name for name in archive.namelist() if not name.endswith(".json")}
+    assert packed == {f"pictures/file {kind}{ending}" for kind, ending in kinds.items()} | {"vectors.npy"}
+    assert len(list(find_pictures([folder / "file PNG"]))) == 1
 
 
 def test_a_path_in_quotes_is_the_path(tmp_path: Path) -> None:
@@ -112,6 +158,59 @@ def test_the_prompt_that_a_program_left_is_the_caption(tmp_path: Path, chunk: st
     (tmp_path / "flat").mkdir()
     Image.new("RGB", (16, 16)).save(tmp_path / "flat" / "x.png", pnginfo=said)
     assert read_description(tmp_path / "flat" / "x.png")[0] == "a castle"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [
+        (0x9286, b"UNICODE\0" + "a castle\nNegative prompt: blur\nSteps: 20".encode("utf-16-be")),
+        (0x9286, b"UNICODE\0" + "a castle\nSteps: 20, Sampler: Euler".encode("utf-16-le")),
+        (0x9286, b"ASCII\0\0\0a castle\nSteps: 20, Sampler: Euler\0"),
+        (0x9286, b"\0" * 8 + json.dumps({"sui_image_params": {"prompt": "a castle"}}).encode()),
+        (0x9286, b"UNICODE\0" + json.dumps({"Comment": json.dumps({"prompt": "a castle"})}).encode("utf-16-be")),
+        (0x0110, 'prompt:{"1": {"inputs": {"positive": ["2", 0]}}, "2": {"inputs": {"text": "a castle"}}}'),
+        (0x010F, 'Prompt:{"1": {"inputs": {"positive": ["2", 0]}}, "2": {"inputs": {"text": "a castle"}}}'),
+    ],
+)
+def test_the_prompt_that_a_program_left_in_exif_is_the_caption(
+    tmp_path: Path, kind: str, tag: int, said: bytes | str
+) -> None:
+    exif = Image.Exif()
+    (exif.get_ifd(0x8769) if tag == 0x9286 else exif)[tag] = said
+    Image.new("RGB", (16, 16)).save(tmp_path / "x.picture", kind, exif=exif)
+    (picture := tmp_path / f"x.{kind.lower()}").write_bytes((tmp_path / "x.picture").read_bytes())
+    assert read_description(picture)[0] == "a castle"
+
+
+@pytest.mark.parametrize("said", [b"ASCII\0\0\0Screenshot", b"UNICODE\0\xd8\0", b"x", b"", b"ASCII\0\0\0 \0 \0"])
+def test_what_a_camera_says_is_no_caption(tmp_path: Path, said: bytes) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110], exif[0x010E] = "Canon", "EOS", "OLYMPUS DIGITAL CAMERA"
+    exif.get_ifd(0x8769)[0x9286] = said
+    Image.new("RGB", (16, 16)).save(tmp_path / "x.jpg", exif=exif)
+    assert read_description(tmp_path / "x.jpg")[0] == ""
+
+
+@pytest.mark.parametrize("foreign", ['{"seed": 1, "model": "x"}', "[1]", "{", '{"a": ' * 9000, "null", ""])
+def test_another_programs_json_does_not_hide_the_words_beside_it(
+    store: StyleStore, encoder: ColourEncoder, tmp_path: Path, foreign: str
+) -> None:
+    picture = paint(tmp_path / "flat" / "castle.png", "red")
+    picture.with_suffix(".json").write_text(foreign)
+    picture.with_suffix(".txt").write_text("a castle")
+    report = ingest(store, encoder, [tmp_path], "sync")
+    [record] = store.records().values()
+    assert (record.caption, record.tags) == ("a castle", ("flat",))
+    [said] = report.failed
+    assert "castle.json" in said["reason"]
+    assert ingest(store, encoder, [tmp_path], "sync").failed == []  # it is told once
+    picture.with_suffix(".txt").write_text("a cottage")
+    os.utime(picture.with_suffix(".txt"), (1, 1))
+    ingest(store, encoder, [tmp_path], "sync")
+    picture.with_suffix(".json").unlink()
+    ingest(store, encoder, [tmp_path], "sync")
+    assert next(iter(store.records().values())).caption == "a cottage"
 
 
 @pytest.mark.parametrize("text", ['{"seed": 1}', '{"prompt": 5}', '{"sui_image_params": []}', '{"prompt": {"a": 1}}'])

@@ -125,6 +125,12 @@ def test_an_uploaded_name_leads_nowhere(comfy_server: ComfyServer, style: str, s
     assert not [*comfy_server.base.rglob("evil*"), *comfy_server.base.rglob("con.png")]
 
 
+@pytest.mark.parametrize(("seed", "name"), [(881, "blob"), (882, ""), (883, "image.bin"), (884, "a.PNG.download")])
+def test_an_upload_is_judged_by_its_content(comfy_server: ComfyServer, style: str, seed: int, name: str) -> None:
+    answer = send_form(comfy_server, "guarded/styles", {}, [("images", name, make_picture(seed))])
+    assert len(answer.json["added"]) == 1, answer.body
+
+
 def header_of(width: int, height: int) -> bytes:
     """A PNG that says how large it is and has no pixels."""
 
@@ -156,10 +162,11 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
         (400, {"tags": "x" * 65}, [PICTURE], "tag 'xxx"),
         (400, {"tags": ",".join(map(str, range(65)))}, [PICTURE], "there are 65 tags: at most 64"),
         (400, {}, [("images", "page.html", b"<html>")], "'page.html' is no picture file"),
+        (400, {}, [("images", "blob", b"<html>")], "'blob' is no picture file that can be read: send one of .avif,"),
         (400, {"other": "x"}, [PICTURE], "field 'other' is not expected: send images, captions, tags, encoder."),
         (409, {"encoder": "../../etc"}, [PICTURE], "encoder '../../etc' is not on this server"),
     ],
-    ids=["bytes", "count", "field", "caption", "captions", "tag", "tags", "name", "unknown", "encoder"],
+    ids=["bytes", "count", "field", "caption", "captions", "tag", "tags", "name", "blob", "unknown", "encoder"],
 )
 def test_what_is_too_much_is_refused_by_name_of_the_limit(
     comfy_server: ComfyServer, style: str, status: int, texts: dict, files: list, sentence: str
@@ -177,6 +184,15 @@ def test_a_body_of_json_is_refused_at_its_limit_before_it_is_parsed(comfy_server
         413,
         "the body is larger than the 1,000,000 bytes allowed: send less.",
     )
+
+
+@pytest.mark.parametrize("header", ["X-Big: " + "y" * 200_000, "\r\n".join(f"X-{n}: y" for n in range(5000))])
+def test_a_part_with_too_large_a_header_is_a_sentence(comfy_server: ComfyServer, style: str, header: str) -> None:
+    part = f'--XX\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n{header}\r\n\r\nx\r\n--XX--\r\n'
+    kind = {"Content-Type": "multipart/form-data; boundary=XX"}
+    answer = call(comfy_server, "POST", "guarded/styles", part.encode(), kind)
+    assert answer.status == 400
+    assert re.fullmatch(r"the form is damaged \((?!400)\w.{8,90}\): send multipart/form-data\.", answer.json["error"])
 
 
 def test_nothing_is_left_of_a_refused_upload(comfy_server: ComfyServer, style: str) -> None:

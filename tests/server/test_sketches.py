@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from comfy_client import PromptRejected
 from comfyui import ComfyServer
-from PIL import Image
+from http_calls import send_form
+from PIL import Image, ImageDraw
 from places import ROOT
 from style_pack.retrieval.pictures.finder import find_pictures
 from test_quickstart import quickstart
 
 SKETCHES = ROOT / "styles" / "sketches"
+CANNY = {"mode": "auto", "low_threshold": 50, "high_threshold": 150, "width": 0, "height": 0, "fit": "pad"}
 
 
 @pytest.fixture
@@ -117,3 +119,35 @@ def test_a_folder_that_cannot_be_written_is_one_line_in_the_log(comfy_server: Co
             comfy_server.run(shown("style_rag/car_ink.png"))
     comfy_server.run(shown("style_rag/car_ink.png [temp]"))
     assert comfy_server.log_text().count(line) == before + 1
+
+
+def drawings(count: int) -> list[Image.Image]:
+    frames = [Image.new("RGB", (128, 96), "white") for _ in range(count)]
+    for number, frame in enumerate(frames):
+        ImageDraw.Draw(frame).line([(20, 20 + 10 * number), (100, 70)], "black", 5)
+    return frames
+
+
+@pytest.mark.parametrize(("suffix", "said"), [("gif", True), ("webp", True), ("png", True), ("batch", False)])
+def test_an_animation_is_one_sketch_and_a_batch_is_many(comfy_server: ComfyServer, suffix: str, said: bool) -> None:
+    first, *others = drawings(3)
+    name = f"moving {suffix}.{'png' if suffix == 'batch' else suffix}"
+    first.save(comfy_server.base / "input" / name, save_all=said, append_images=others if said else [])
+    prompt = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": name}},
+        "2": {"class_type": "RepeatImageBatch", "inputs": {"image": ["1", 0], "amount": 3}},
+        "3": {"class_type": "CannyFromSketch", "inputs": CANNY | {"image": ["1" if said else "2", 0]}},
+        "4": {"class_type": "PreviewAny", "inputs": {"source": ["3", 1]}},
+    }
+    [report] = comfy_server.run(prompt)["outputs"]["4"]["text"]
+    assert len(report.splitlines()) == (1 if said else 3)
+    assert report.count(f"{name} is an animation of 3 pictures: its first is drawn.") == (1 if said else 0)
+
+
+def test_one_request_tells_of_an_animation_too(comfy_server: ComfyServer) -> None:
+    stream = io.BytesIO()
+    first, *others = drawings(2)
+    first.save(stream, "GIF", save_all=True, append_images=others)
+    answer = send_form(comfy_server, "generate", {"prompt": "a house"}, [("sketch", "blob", stream.getvalue())])
+    assert answer.json["note"] == "the sketch is an animation of 2 pictures: its first is drawn."
+    comfy_server.wait(answer.json["prompt_id"])

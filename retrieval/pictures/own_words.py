@@ -1,25 +1,33 @@
-"""What a PNG says of itself in its text chunks: plain ones, and the prompt that an image generator has left there."""
+"""What a picture says of itself: a PNG's text chunks, and the prompt that an image generator has left in any kind."""
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from .picture_file import use_picture
+from .picture_file import DAMAGED, use_picture
+from .text_files import decode_text
 
 _MAX_GRAPH = 4_000_000  # characters of ComfyUI's `prompt` chunk that are looked through; real ones have a tenth of that
 _JSON_CHUNKS = ("invokeai_metadata", "sd-metadata", "comment")
 _MAX_STEPS = 200  # nodes between a sampler and its text; graphs may be made up, and go in circles
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP")
+_EXIF, _USER_COMMENT = 0x8769, 0x9286  # EXIF 2.32, tables 3 and 7
+_CODE = 8  # bytes in front of a user comment that name its encoding: EXIF 2.32, table 9
+_SETTINGS = re.compile(r"^(?:Negative prompt|Steps): ", re.MULTILINE)
 
 
-def read_png_text(path: Path) -> tuple[str, list[str], str]:
-    """Return (caption, tags, licence) from the chunks before a PNG's pixels; empty where there are none.
+def read_own_words(path: Path) -> tuple[str, list[str], str]:
+    """Return (caption, tags, licence) from the chunks before a PNG's pixels, or from EXIF; empty where there are none.
 
     The caption is Description or Title (keywords of the PNG specification), else the positive prompt of `parameters`
     (Stable Diffusion web UI and its heirs; SwarmUI and Fooocus write JSON there), of `prompt` (ComfyUI: the graph in
-    API form), of `invokeai_metadata` or `sd-metadata` (InvokeAI), or of `Comment` (NovelAI).
+    API form), of `invokeai_metadata` or `sd-metadata` (InvokeAI), or of `Comment` (NovelAI). JPEG and WebP have
+    `parameters` as EXIF's user comment, and `prompt:` in front of ComfyUI's graph in one of its texts.
     """
     chunks = use_picture(path, _texts)
     caption = chunks.get("description") or chunks.get("title")
@@ -32,14 +40,32 @@ def read_png_text(path: Path) -> tuple[str, list[str], str]:
 
 
 def _texts(image: Image.Image) -> dict[str, str]:
-    return {str(key).lower(): value for key, value in image.info.items() if isinstance(value, str)}
+    if image.format not in _FORMATS:
+        return {}
+    chunks = {str(key).lower(): value for key, value in image.info.items() if isinstance(value, str)}
+    if image.format != "PNG":
+        with suppress(*DAMAGED):
+            chunks |= _exif_texts(image.getexif())
+    return chunks
+
+
+def _exif_texts(exif: Image.Exif) -> Iterator[tuple[str, str]]:
+    """Yield what generators write into EXIF, under the names that they have in a PNG. Cameras' own texts are none."""
+    for text in exif.values():
+        if isinstance(text, str) and text[:7].lower() == "prompt:":
+            yield "prompt", text[7:]
+    comment = exif.get_ifd(_EXIF).get(_USER_COMMENT)
+    with suppress(ValueError):
+        said = decode_text(comment[_CODE:]).strip("\0 ") if isinstance(comment, bytes) else str(comment or "")
+        if said.startswith("{") or _SETTINGS.search(said):
+            yield "parameters", said
 
 
 def _web_ui_prompt(parameters: str) -> str:
     """Return the first part of `prompt, Negative prompt: ..., Steps: ...`, or the prompt of a JSON object."""
     if parameters.lstrip().startswith("{") and (said := _read_json(parameters)) is not None:
         return _json_prompt(said)
-    return _plain(re.split(r"^(?:Negative prompt|Steps): ", parameters, maxsplit=1, flags=re.MULTILINE)[0])
+    return _plain(_SETTINGS.split(parameters, maxsplit=1)[0])
 
 
 def _read_json(text: str) -> Any:
@@ -57,7 +83,9 @@ def _json_prompt(said: Any) -> str:
             said = said[name]
     if not isinstance(said, dict):
         return ""
-    prompt = said.get("positive_prompt") or said.get("prompt")
+    if isinstance(inner := said.get("Comment"), str):  # NovelAI's, where there are no chunks
+        said = _read_json(inner) if inner.lstrip().startswith("{") else said
+    prompt = said.get("positive_prompt") or said.get("prompt") if isinstance(said, dict) else ""
     if isinstance(prompt, list):  # InvokeAI's first versions: a list of weighted prompts
         parts = [part.get("prompt") if isinstance(part, dict) else part for part in prompt]
         prompt = ", ".join(part for part in parts if isinstance(part, str))
