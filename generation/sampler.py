@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -14,6 +14,7 @@ from .conditioning.references import Reference, empty_reference, encode_referenc
 from .conditioning.text import encode_prompts
 from .decoding import decode
 from .denoise import Conditioning, StepCallback, denoise
+from .layers.guidance_embedding import takes_guidance_scale, told_guidance_scale
 from .layers.interrupts import interruptible
 from .loading.lora import merged, merged_bytes
 from .loading.pipeline import StylePipeline
@@ -103,17 +104,21 @@ def _sample(
 ) -> torch.Tensor:
     for encoder in (pipeline.text_encoder, pipeline.image_encoder):
         pipeline.device.unload(encoder)
-    unet, rows = pipeline.denoiser.unet, settings.num_images * (2 if settings.guidance_scale > 1 else 1)
+    unet, told = pipeline.denoiser.unet, settings.guidance_scale
+    if takes_guidance_scale(unet):
+        settings = replace(settings, guidance_scale=1.0)
+    rows = settings.num_images * (2 if settings.guidance_scale > 1 else 1)
     needed = sampling_bytes(unet, rows, settings.height, settings.width, pipeline.device.fused_attention)
     pipeline.device.load(*pipeline.denoiser.units, needed=needed + merged_bytes(unet, "unet", pipeline.loras))
-    scheduler = build_scheduler(settings.scheduler, pipeline.scheduler_config)
+    predicts = {} if settings.prediction_type == "auto" else {"prediction_type": settings.prediction_type}
+    scheduler = build_scheduler(settings.scheduler, pipeline.scheduler_config | predicts)
     scheduler.set_timesteps(
         settings.num_inference_steps, device="cpu"
     )  # float64 of some is more than a device may know
     if hasattr(scheduler, "set_begin_index"):  # else it looks for its first timestep, which rounding may have doubled
         scheduler.set_begin_index(0)
     steps = plan_steps(settings, scheduler, with_control=conditioning.edges is not None, with_style=styled)
-    with merged(unet, "unet", pipeline.loras):
+    with merged(unet, "unet", pipeline.loras), told_guidance_scale(unet, told):
         return denoise(pipeline.denoiser, scheduler, settings, steps, conditioning, on_step)
 
 

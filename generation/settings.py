@@ -16,6 +16,7 @@ STYLE_MODES = ("full", "style", "composition")
 SPEEDS = ("exact", "balanced", "turbo")
 COMBINATIONS = ("joined", "averaged")
 REFERENCE_FITS = ("crop", "pad", "stretch", "crops")
+PREDICTIONS = ("auto", "epsilon", "v_prediction")
 
 # Widget -> the setting that it is, where that has another name: settings are named as in diffusers.
 SETTING_OF = {
@@ -28,6 +29,7 @@ SETTING_OF = {
     "style_strength": "ip_adapter_scale",
     "style_start": "ip_adapter_start",
     "style_end": "ip_adapter_end",
+    "prediction": "prediction_type",
 }
 
 # Widget -> its range. ComfyUI checks what is typed into a widget, but not what is linked to it,
@@ -46,6 +48,7 @@ class GenerationSettings:
     num_images: how many pictures.
     clip_skip: the layer of the text encoder that is read, counted from its last, 1: ComfyUI's stop_at_clip_layer is
         -clip_skip.
+    prediction_type: what the UNet predicts; `auto` is what the base model's files say.
     """
 
     prompt: str
@@ -68,6 +71,7 @@ class GenerationSettings:
     combine: str = "joined"
     reference_fit: str = "crop"
     clip_skip: int = 1
+    prediction_type: str = "auto"
 
     def __post_init__(self) -> None:
         check_prompt(self.prompt, "prompt")
@@ -79,9 +83,9 @@ class GenerationSettings:
         _check_range("control", self.control_guidance_start, self.control_guidance_end)
         _check_range("style", self.ip_adapter_start, self.ip_adapter_end)
         choices_of = {"scheduler": SCHEDULERS, "style_mode": STYLE_MODES, "speed": SPEEDS}
-        for name, choices in (choices_of | {"combine": COMBINATIONS, "reference_fit": REFERENCE_FITS}).items():
-            if getattr(self, name) not in choices:
-                chosen = getattr(self, name)
+        choices_of |= {"combine": COMBINATIONS, "reference_fit": REFERENCE_FITS, "prediction": PREDICTIONS}
+        for name, choices in choices_of.items():
+            if (chosen := getattr(self, SETTING_OF.get(name, name))) not in choices:
                 raise ValueError(f"{name} '{chosen}' does not exist: choose one of {', '.join(choices)}.")
         if not 1 <= self.clip_skip <= MAX_CLIP_SKIP:
             raise ValueError(f"clip_skip is {self.clip_skip}: choose 1 (the last layer) to {MAX_CLIP_SKIP}.")

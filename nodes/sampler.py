@@ -12,7 +12,15 @@ import torch
 from comfy_api.latest import io
 
 from ..generation.schedulers import SCHEDULERS
-from ..generation.settings import MAX_CLIP_SKIP, MAX_SEED, SPEEDS, STYLE_MODES, GenerationSettings, check_prompt
+from ..generation.settings import (
+    MAX_CLIP_SKIP,
+    MAX_SEED,
+    PREDICTIONS,
+    SPEEDS,
+    STYLE_MODES,
+    GenerationSettings,
+    check_prompt,
+)
 from ..retrieval.pictures.reader import content_id
 from . import provenance
 from .host import threads
@@ -151,6 +159,14 @@ class ControlNetIPAdapterSampler(io.ComfyNode):
                 ),
                 *style_inputs(),
                 io.Int.Input("clip_skip", optional=True, default=1, min=1, max=MAX_CLIP_SKIP, tooltip=_CLIP_SKIP),
+                io.Combo.Input(
+                    "prediction",
+                    optional=True,
+                    options=list(PREDICTIONS),
+                    default="auto",
+                    tooltip="What the base model predicts. auto: what its files say. Choose v_prediction when pictures "
+                    "come out as noise or grey, and the model's author says so.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The pictures."),

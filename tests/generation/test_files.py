@@ -1,6 +1,7 @@
 """Files in every published layout: what they are said to be, which fit together, and that each loads to the same
 picture."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import published_layouts as published
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 from style_pack.generation.conditioning.references import Reference, encode_pictures
 from style_pack.generation.loading import pipeline as loading
@@ -107,6 +108,33 @@ def test_every_variant_gives_the_latents_of_diffusers_own_loader(models: Path, k
     ours, unstyled = (generate(pipeline, SETTINGS, None, styles).latents for styles in ([style()], []))
     assert (ours - plain(models, kind, ip_adapter_image=style().picture)).abs().max() <= 1e-3
     assert (ours - unstyled).abs().max() > 0.01
+
+
+@pytest.fixture
+def told_guidance(models: Path, tmp_path: Path) -> Path:
+    """The same models, with a UNet that is told the scale of guidance as LCM_Dreamshaper_v7 is."""
+    for path in models.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "folder").unlink()
+    shutil.copytree(models / "folder", tmp_path / "folder")
+    unet = UNet2DConditionModel.from_pretrained(
+        models / "folder" / "unet", time_cond_proj_dim=32, low_cpu_mem_usage=False
+    )
+    torch.nn.init.normal_(unet.time_embedding.cond_proj.weight, generator=torch.Generator().manual_seed(3))
+    unet.save_pretrained(tmp_path / "folder" / "unet")
+    return tmp_path
+
+
+def test_a_unet_that_is_told_the_scale_of_guidance_gives_diffusers_latents(told_guidance: Path) -> None:
+    kind = "ip-adapter_sd15"
+    pipeline = load(told_guidance, kind)
+    ours = generate(pipeline, SETTINGS, None, [style()]).latents
+    assert (ours - plain(told_guidance, kind, ip_adapter_image=style().picture)).abs().max() <= 1e-3
+    weaker = generate(pipeline, replace(SETTINGS, guidance_scale=2.0), None, [style()]).latents
+    other_words = generate(pipeline, replace(SETTINGS, negative_prompt="blurry"), None, [style()]).latents
+    assert (ours - weaker).abs().max() > 0.01
+    assert torch.equal(ours, other_words)  # one pass a step, and nothing is led away from
+    assert generate(pipeline, replace(SETTINGS, speed="balanced"), None, [style()]).latents.isfinite().all()
 
 
 @pytest.mark.parametrize("kind", ["ip-adapter-plus_sd15", "ip-adapter-full-face_sd15"])

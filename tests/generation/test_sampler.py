@@ -193,3 +193,16 @@ def test_a_stored_encoding_gives_the_picture_of_a_fresh_one_without_the_encoder(
     ]
     monkeypatch.setattr(pipeline.image_encoder, "forward", None)
     assert (generate(pipeline, SETTINGS, edges(), stored).latents - fresh).abs().max() <= LATENTS
+
+
+def test_what_is_said_of_the_prediction_takes_the_place_of_what_the_files_say(pipeline: StylePipeline) -> None:
+    def latents(by_the_files: str, said: str) -> torch.Tensor:
+        config = pipeline.scheduler_config | {"prediction_type": by_the_files, "rescale_betas_zero_snr": False}
+        settings = replace(SETTINGS, prediction_type=said)
+        return generate(replace(pipeline, scheduler_config=config), settings, None, []).latents
+
+    for meant, other in (("epsilon", "v_prediction"), ("v_prediction", "epsilon")):
+        assert torch.equal(latents(other, meant), latents(meant, "auto"))
+        assert not torch.equal(latents(meant, "auto"), latents(other, "auto"))
+    with pytest.raises(ValueError, match="prediction 'flow' does not exist: choose one of auto, epsilon, v_prediction"):
+        replace(SETTINGS, prediction_type="flow")

@@ -109,6 +109,7 @@ NODES: dict[str, dict[str, Any]] = {
             "style_mask": ("MASK", None, None),
             "reference_fit": (("crop", "pad", "stretch", "crops"), "crop", None),
             "clip_skip": ("INT", 1, (1, 4)),
+            "prediction": (("auto", "epsilon", "v_prediction"), "auto", None),
         },
         "output": {"image": "IMAGE", "info": "STRING"},
     },
