@@ -38,6 +38,7 @@ class ModelFile:
     original_layout: whether its tensors have the names of its makers, and not diffusers' or transformers'.
     is_difference: of a ControlNet that holds what is to be added to the base model's weights.
     marks: of a checkpoint, those of its tensors that only say how it was trained: `v_pred`, `ztsnr`.
+    depth: of a UNet, how many of its layers' outputs a ControlNet adds to; of a ControlNet, to how many; 0 = not told.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class ModelFile:
     original_layout: bool = False
     is_difference: bool = False
     marks: frozenset[str] = frozenset()
+    depth: int = 0
 
     @property
     def is_folder(self) -> bool:
@@ -88,7 +90,13 @@ def _checkpoint(path: Path, shapes: Shapes) -> ModelFile | None:
         in_channels,
         original_layout=True,
         marks=frozenset(_MARKS & shapes.keys()),
+        depth=_count(shapes, r"model\.diffusion_model\.input_blocks\.(\d+)\."),
     )
+
+
+def _count(shapes: Shapes, numbered: str) -> int:
+    """Return how many numbers the names of tensors have at one place."""
+    return len({match[1] for key in shapes if (match := re.match(numbered, key))})
 
 
 def _width(shapes: Shapes, ending: str) -> int:
@@ -105,7 +113,10 @@ def _controlnet(path: Path, shapes: Shapes) -> ModelFile | None:
     family = _FAMILIES.get(width, f"{width}-wide")
     difference = "difference" in shapes
     description = f"a difference ControlNet for {family}" if difference else f"a ControlNet for {family}"
-    return ModelFile(path, "controlnet", description, width, original_layout=original, is_difference=difference)
+    depth = _count(shapes, r"(?:control_model\.)?(?:zero_convs|controlnet_down_blocks)\.(\d+)\.")
+    return ModelFile(
+        path, "controlnet", description, width, original_layout=original, is_difference=difference, depth=depth
+    )
 
 
 def _ip_adapter(path: Path, shapes: Shapes) -> ModelFile | None:
@@ -193,14 +204,27 @@ def kind_of_folder(path: Path) -> ModelFile:
         config = JsonFile.read(unet)
         width = config.size("cross_attention_dim", 0)
         family = _FAMILIES.get(width, f"{width}-wide Stable Diffusion")
-        return ModelFile(path, "checkpoint", f"a diffusers folder of {family}", width, config.size("in_channels", 4))
+        channels = config.size("in_channels", 4)
+        return ModelFile(
+            path, "checkpoint", f"a diffusers folder of {family}", width, channels, depth=_configured_depth(config)
+        )
     if not (path / "config.json").is_file():
         return ModelFile(path, "unknown", "a folder without config.json")
     config = JsonFile.read(path / "config.json")
     if config.text("_class_name") == "ControlNetModel":
         width = config.size("cross_attention_dim", 0)
-        return ModelFile(path, "controlnet", f"a ControlNet for {_FAMILIES.get(width, f'{width}-wide')}", width)
+        family = _FAMILIES.get(width, f"{width}-wide")
+        return ModelFile(path, "controlnet", f"a ControlNet for {family}", width, depth=_configured_depth(config))
     return _identify_encoder_folder(path, config)
+
+
+def _configured_depth(config: JsonFile) -> int:
+    """Return the depth of a UNet or ControlNet: its first layer's output, each block's layers, and what leads on."""
+    blocks, layers = config.values.get("block_out_channels"), config.values.get("layers_per_block", 2)
+    if not isinstance(blocks, list):
+        return 0
+    each = layers if isinstance(layers, list) else [layers] * len(blocks)
+    return sum(each) + len(blocks) if all(isinstance(count, int) for count in each) else 0
 
 
 def _identify_encoder_folder(path: Path, config: JsonFile) -> ModelFile:

@@ -41,6 +41,11 @@ def check_files(base_model: Path, controlnet: Path, ip_adapter: Path, image_enco
                 f"{name} {part.path.name} is {part.description} ({part.cross_attention_dim} numbers a token), but "
                 f"{base.path.name} is {base.description} ({base.cross_attention_dim}): choose one made for it."
             )
+    if control.depth and base.depth and control.depth != base.depth:
+        raise ValueError(
+            f"controlnet {control.path.name} is made for a UNet of {control.depth} stages, and {base.path.name} has "
+            f"{base.depth}, as shortened models such as small-sd have: choose a base model of SD 1.5's own depth."
+        )
     return PipelineFiles(base, control, adapter, _pair_image_encoder(adapter, image_encoders))
 
 

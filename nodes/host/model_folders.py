@@ -146,11 +146,15 @@ def awake(paths: Iterable[Path]) -> list[Path]:
 
 
 def version(path: Path) -> Version | None:
-    """Return size and time of a file or folder, or None when it does not answer. Raises OSError."""
-    answer = _links.answers([str(path)], time.monotonic() + PATIENCE).get(str(path))
+    """Return sizes and times of a file, or of all below a folder; None when it does not answer. Raises OSError."""
+    until = time.monotonic() + PATIENCE
+    answer = _links.answers([str(path)], until).get(str(path))
     if isinstance(answer, OSError | ValueError):
         raise answer
-    return answer.version if answer else None
+    if not answer or not stat.S_ISDIR(answer.mode):
+        return answer and answer.version
+    entries = {entry.path: entry.version for inside in _walk(str(path), until).values() for entry in inside.values()}
+    return tuple(number for _, version in sorted(entries.items()) for number in version)
 
 
 def _walk(root: str, until: float) -> dict[str, dict[str, _Entry]]:

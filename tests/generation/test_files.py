@@ -1,6 +1,7 @@
 """Files in every published layout: what they are said to be, which fit together, and that each loads to the same
 picture."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,24 @@ def test_every_variant_gives_the_latents_of_diffusers_own_loader(models: Path, k
     ours, unstyled = (generate(pipeline, SETTINGS, None, styles).latents for styles in ([style()], []))
     assert (ours - plain(models, kind, ip_adapter_image=style().picture)).abs().max() <= 1e-3
     assert (ours - unstyled).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("control", ["control folder", "original.safetensors", "diffusers.safetensors"])
+def test_a_shortened_unet_is_told_from_the_controlnet_that_does_not_fit_it(
+    models: Path, tmp_path: Path, control: str
+) -> None:
+    published.controlnet(tmp_path / "original.safetensors", layout="original")
+    published.controlnet(tmp_path / "diffusers.safetensors", layout="diffusers")
+    (tmp_path / "control folder").symlink_to(models / "control folder")
+    shutil.copytree(models / "folder", tmp_path / "small-sd")
+    config = tmp_path / "small-sd" / "unet" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"layers_per_block": 1}))
+    parts = tmp_path / control, models / "ip-adapter_sd15.safetensors", [models / "encoder.safetensors"]
+    check_files(models / "folder", *parts)
+    with pytest.raises(
+        ValueError, match=rf"controlnet {control} is made for a UNet of \d+ stages, and small-sd has \d"
+    ):
+        check_files(tmp_path / "small-sd", *parts)
 
 
 @pytest.fixture

@@ -138,3 +138,15 @@ def test_folders_that_other_packs_register_in_forms_of_their_own_are_read(
         assert own(paths, "lora") == (["good.safetensors"] if form[0] else [])
     monkeypatch.delitem(known, "loras")
     assert own(paths, "lora") == []
+
+
+def test_a_file_that_is_replaced_inside_a_folder_changes_the_folders_version(
+    comfy_nodes: dict[str, Any], tmp_path: Path
+) -> None:
+    version = module(comfy_nodes, "host.model_folders").version
+    shutil.copytree(ROOT / "models" / "clip-tiny", tmp_path / "base" / "deep" / "inside")
+    before = version(tmp_path / "base")
+    assert before == version(tmp_path / "base")
+    [weights] = (tmp_path / "base" / "deep" / "inside").glob("*.safetensors")
+    os.utime(weights, (1, 1))
+    assert version(tmp_path / "base") != before
