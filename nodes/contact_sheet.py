@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..retrieval.records import StyleMatch, StyleMatches
+from .host.fonts import Font, drawable
 
 _CELL = 224
 _CAPTION = 44
@@ -21,17 +22,16 @@ def draw(matches: StyleMatches, pictures: Sequence[Image.Image]) -> Image.Image:
     brush = ImageDraw.Draw(sheet)
     if matches.nothing:
         brush.text((12, 64), "No style matched", _INK, ImageFont.load_default(18))
-        why = "\n".join(textwrap.wrap(matches.nothing.reason, 34)[:8])
-        brush.multiline_text((12, 96), why, _SOFT, ImageFont.load_default(12))
+        why, font = drawable("\n".join(textwrap.wrap(matches.nothing.reason, 34)[:8]), 12)
+        brush.multiline_text((12, 96), why, _SOFT, font)
     for n, (match, picture) in enumerate(zip(matches, pictures, strict=True)):
         left, top = n % columns * _CELL, n // columns * (_CELL + _CAPTION)
         thumbnail = ImageOps.contain(picture, (_CELL - 8, _CELL - 8))
         sheet.paste(thumbnail, (left + (_CELL - thumbnail.width) // 2, top + (_CELL - thumbnail.height) // 2))
         brush.text((left + 6, top + _CELL - 2), f"{n + 1}  score {match.score:.2f}", _INK, ImageFont.load_default(16))
-        caption = _shorten(
-            brush, f"{match.record.name} ({reason})" if (reason := _reason(match)) else match.record.name
-        )
-        brush.text((left + 6, top + _CELL + 20), caption, _SOFT, ImageFont.load_default(12))
+        reason = _reason(match)
+        caption, font = drawable(f"{match.record.name} ({reason})" if reason else match.record.name, 12)
+        brush.text((left + 6, top + _CELL + 20), _shorten(brush, caption, font), _SOFT, font)
     return sheet
 
 
@@ -39,7 +39,7 @@ def _reason(match: StyleMatch) -> str:
     return ", ".join(match.matched) or " ".join(f"{name} #{place}" for name, place in match.ranks.items())
 
 
-def _shorten(brush: ImageDraw.ImageDraw, text: str) -> str:
-    while len(text) > 4 and brush.textlength(text, ImageFont.load_default(12)) > _CELL - 12:
+def _shorten(brush: ImageDraw.ImageDraw, text: str, font: Font) -> str:
+    while len(text) > 4 and brush.textlength(text, font) > _CELL - 12:
         text = text[:-2].rstrip("…") + "…"
     return text
