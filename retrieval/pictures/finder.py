@@ -178,10 +178,12 @@ def _may_hold_pictures(folder: Path) -> bool:
                 for entry in entries:
                     looked += 1
                     linked = entry.is_symlink() and entry.is_dir()
-                    if looked > _LOOKED or linked or (not entry.is_dir() and may_be_picture(Path(entry.path))):
+                    if looked > _LOOKED or linked or Path(entry.name).suffix.lower() in SUFFIXES:
                         return True
                     if entry.is_dir():
                         folders.append(Path(entry.path))
+                    elif entry.is_file() and may_be_picture(Path(entry.path)):
+                        return True
     except OSError:
         return True
     return False

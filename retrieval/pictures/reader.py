@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Collection
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -148,8 +148,16 @@ def content_id(image: Image.Image) -> str:
 
 
 def may_be_picture(path: Path) -> bool:
-    """Tell whether a file has a picture's ending, or none and a picture's content."""
-    return path.suffix.lower() in SUFFIXES or (not path.suffix and ending_of(path) != "")
+    """Tell whether a file has a picture's ending, or none and a picture's content. Raises OSError."""
+    if path.suffix:
+        return path.suffix.lower() in SUFFIXES
+    status = path.stat()
+    return _holds_picture(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _holds_picture(path: Path, size: int, modified: int) -> bool:
+    return ending_of(path) != ""
 
 
 def read_description(path: Path, passed: Collection[Path] = ()) -> tuple[str, tuple[str, ...], str]:

@@ -107,6 +107,18 @@ def test_a_picture_without_an_ending_is_told_by_its_content(
         packed = {name for name in archive.namelist() if not name.endswith(".json")}
     assert packed == {f"pictures/file {kind}{ending}" for kind, ending in kinds.items()} | {"vectors.npy"}
     assert len(list(find_pictures([folder / "file PNG"]))) == 1
+    (folder / "file PNG").write_text("no picture any more")
+    with pytest.raises(ValueError, match="source file PNG is not a picture file"):
+        list(find_pictures([folder / "file PNG"]))
+
+
+def test_a_pipe_without_an_ending_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    os.mkfifo(tmp_path / "deep" / "pipe")
+    with pytest.raises(ValueError, match="holds no picture"):
+        check_source(tmp_path)
+    with pytest.raises(ValueError, match="holds no picture"):
+        list(find_pictures([tmp_path]))
 
 
 def test_a_path_in_quotes_is_the_path(tmp_path: Path) -> None:
