@@ -45,5 +45,9 @@ def place_pack(custom_nodes: Path, name: str, source: Path) -> None:
 
 
 def first_settings() -> dict[str, object]:
-    """Settings of somebody who has seen the tour and the release notes of the front end that is served."""
-    return {"Comfy.TutorialCompleted": True, "Comfy.InstalledVersion": chosen_version() or pinned_version()}
+    """Settings of somebody who has seen the tours and the release notes of the front end that is served."""
+    return {
+        "Comfy.TutorialCompleted": True,
+        "Comfy.OnboardingCoachmarks.Seen": ["appMode"],
+        "Comfy.InstalledVersion": chosen_version() or pinned_version(),
+    }

@@ -123,7 +123,17 @@ class ComfyPage:
         return field
 
     def load_workflow(self, workflow: dict[str, Any], name: str) -> None:
+        """Opens a workflow, and its graph if the page shows it as an app."""
         self.page.evaluate("([workflow, name]) => app.loadGraphData(workflow, true, true, name)", [workflow, name])
+        self.show_graph()
+
+    def show_graph(self) -> None:
+        """Leaves the app that the open workflow is shown as, if it is."""
+        if self.page.evaluate("!!app.graph.extra.linearMode"):
+            run = self.page.get_by_test_id("linear-run-button").first
+            run.wait_for(timeout=READY_MS)
+            self.page.evaluate("app.extensionManager.command.execute('Comfy.ToggleLinear').then(() => null)")
+            run.wait_for(state="hidden", timeout=READY_MS)
 
     def show_templates(self, category: str) -> None:
         """Opens the template browser at a category: for a pack, the name of its folder."""

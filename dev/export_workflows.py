@@ -36,6 +36,16 @@ STILL = """async () => {
 }"""
 """Nothing lies over an opened workflow, and nothing moves its view."""
 
+SKETCH = [1, "image", {"description": "Sketch: a drawing or a photo"}]
+PROMPT = [3, "value", {"description": "Prompt: what, and in which style"}]
+PAINTER = [[7, "control_strength"], [7, "style_strength"], [7, "seed"]]
+APPS = {
+    "compare_with_and_without_rag": {"inputs": [SKETCH, PROMPT], "outputs": [24, 8]},
+    "quickstart": {"inputs": [SKETCH, PROMPT, *PAINTER], "outputs": [8, 10]},
+    "turbo": {"inputs": [SKETCH, PROMPT, *PAINTER], "outputs": [8, 10]},
+}
+"""What a page with app mode shows of a workflow: inputs as [node, widget], and the nodes whose pictures it shows."""
+
 CORNER = (120, 200)
 """Where the graph begins on the page: right of and below everything that lies over it."""
 
@@ -77,10 +87,15 @@ def export(page: ComfyPage, name: str) -> None:
     """Has the page open a workflow, and writes both its forms. The same graph gives the same files."""
     page.load_workflow(read_json(editor_path(name)), name)
     exported = page.export()
-    editor = exported["workflow"] | {"extra": {}}  # else its version and a view; without a view the editor shows all
+    editor = exported["workflow"] | {"extra": as_app(name)}  # else its version and a view; without one it shows all
     editor["models"] = unnamed_models(editor)
     write_json(editor_path(name), editor)
     write_json(api_path(name), {node_id: exported["api"][node_id] for node_id in sorted(exported["api"], key=int)})
+
+
+def as_app(name: str) -> Json:
+    """What has the page open a workflow as an app, where it has an app mode: since 1.43, or earlier."""
+    return {"linearMode": True, "linearData": APPS[name]} if name in APPS else {}
 
 
 def unnamed_models(editor: Json) -> list[Json]:

@@ -46,6 +46,9 @@ STOCK_NODES = {
     "StyleModelLoader",
     "VAEDecode",
 }
+APPS = ("compare_with_and_without_rag", "quickstart", "turbo")
+"""The workflows that a page with app mode opens as apps."""
+
 NOTE = "MarkdownNote"
 TITLE_HEIGHT = 30
 
@@ -168,7 +171,7 @@ class TestWorkflow:
         assert {image.partition("style_rag/")[2] for image in images} <= BUNDLED
 
     def test_it_keeps_nothing_that_changes_from_export_to_export(self, name: str):
-        assert read(f"{name}.json")["extra"] == {}
+        assert set(read(f"{name}.json")["extra"]) == ({"linearMode", "linearData"} if name in APPS else set())
 
     def test_its_nodes_lie_apart_and_each_in_a_group(self, name: str):
         editor = read(f"{name}.json")
@@ -181,6 +184,29 @@ class TestWorkflow:
         path = WORKFLOWS / f"{name}.jpg"
         assert Image.open(path).size == (640, 400)
         assert path.stat().st_size <= 80_000
+
+
+@pytest.mark.parametrize("name", APPS)
+class TestApp:
+    def test_it_opens_as_an_app(self, name: str):
+        assert read(f"{name}.json")["extra"]["linearMode"] is True
+
+    def test_its_inputs_are_widgets_that_no_link_feeds_with_the_sketch_and_the_prompt_first(self, name: str):
+        api = read(f"api/{name}.json")
+        inputs = [(str(node_id), widget) for node_id, widget, *_ in app_of(name)["inputs"]]
+        for node_id, widget in inputs:
+            assert not isinstance(api[node_id]["inputs"][widget], list)
+        assert [api[node_id]["class_type"] for node_id, _ in inputs[:2]] == ["LoadImage", "PrimitiveStringMultiline"]
+        assert len(set(inputs)) == len(inputs) <= 5
+
+    def test_its_outputs_are_nodes_that_show_pictures_with_the_saved_one_first(self, name: str):
+        api = read(f"api/{name}.json")
+        shown = [api[str(node_id)]["class_type"] for node_id in app_of(name)["outputs"]]
+        assert shown == ["SaveImage", "PreviewImage"]
+
+
+def app_of(name: str) -> Json:
+    return read(f"{name}.json")["extra"]["linearData"]
 
 
 def test_the_page_lists_the_bundled_sketches():

@@ -65,6 +65,7 @@ def test_a_dropped_png_makes_its_picture_again_after_the_knowledge_base_has_grow
     browser_page.page.wait_for_function(
         "app.graph.nodes.find(n => n.type === 'RetrieveStyle').widgets.some(w => w.name === 'pinned' && w.value)"
     )
+    browser_page.show_graph()
     second = run(browser_page)
     assert second["filename"] != first["filename"]
     pictures = [Image.open(io.BytesIO(comfy_server.get_image(image))) for image in (first, second)]

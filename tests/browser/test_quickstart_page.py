@@ -72,6 +72,7 @@ def test_the_quickstart_is_opened_from_its_card_and_run(browser_page: ComfyPage,
     assert thumbnail.value.status == 200
     browser_page.template("quickstart").click()
     browser_page.page.wait_for_function("app.graph.nodes.some(node => node.type === 'RetrieveStyle')")
+    browser_page.show_graph()
 
     browser_page.queue()
     result = node_of("SaveImage", read("api/quickstart.json"))

@@ -1,6 +1,7 @@
 // Style RAG in ComfyUI's editor: the Styles tab, styles dropped onto the graph, results saved as styles.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { openAsGraph } from "./apps.js";
 import { Gallery, chosenName } from "./gallery.js";
 import { addToGraph, dropStyle, middleOfCanvas, pictureOf, pin } from "./graph.js";
 import { STYLE_TYPE } from "./grid.js";
@@ -70,6 +71,7 @@ app.registerExtension({
   init: loadWords, // before the nodes are registered
   beforeRegisterNodeDef: (_, definition) => offerSketches(definition),
   refreshComboInNodes: (definitions) => offerSketches(definitions.LoadImage),
+  beforeConfigureGraph: (graph) => openAsGraph(graph, app.extensionManager.command),
   loadedGraphNode: renameSketch,
   setup() {
     const sheet = new URL("./style_rag.css", import.meta.url).href;
