@@ -62,6 +62,7 @@ class ComfyPage:
     errors_at_start: int = 0
 
     def __post_init__(self) -> None:
+        self.page.set_default_timeout(READY_MS)  # Playwright's own is half of it
         self.page.on("console", self._note_console)
         self.page.on("pageerror", self._note_exception)
         if self.version != chosen_version():
