@@ -4,7 +4,7 @@
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-front-end screenshots check format serve strengths bench setup-demo setup-dev
+.PHONY: help demo test test-front-end screenshots check format serve strengths gallery bench setup-demo setup-dev
 
-help demo test test-front-end screenshots check format serve strengths bench setup-demo setup-dev:
+help demo test test-front-end screenshots check format serve strengths gallery bench setup-demo setup-dev:
 	@"$(PYTHON)" dev/make.py $@

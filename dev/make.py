@@ -80,6 +80,7 @@ COMMANDS = {
     "strengths": Command(
         "docs/strengths.jpg: one sketch by control strength and style strength", "demo", (("dev/strengths_grid.py",),)
     ),
+    "gallery": Command("docs/gallery.jpg: six sketches in six styles", "demo", (("dev/gallery.py",),)),
     "bench": Command("the benchmarks, one JSON object a line", "demo", (("benchmarks",),)),
     "setup-demo": Command("only what demo and serve need", "demo", ()),
     "setup-dev": Command("what tests and checks need as well", "dev", ()),

@@ -77,11 +77,12 @@ def test_the_store_that_the_engines_page_shows_is_the_one_that_is_tested() -> No
     assert [ast.dump(line) for line in one.body] == [ast.dump(line) for line in other.body]
 
 
-def test_every_picture_of_the_docs_is_shown_and_the_grid_is_small() -> None:
+def test_every_picture_of_the_docs_is_shown_and_the_grids_are_small() -> None:
     pictures = {path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".png", ".jpg")}
     shown = {Path(link).name for page in PAGES for link in links(page)}
     assert pictures <= shown
     assert (ROOT / "docs" / "strengths.jpg").stat().st_size <= 300_000
+    assert (ROOT / "docs" / "gallery.jpg").stat().st_size <= 600_000
 
 
 def test_the_changelog_begins_with_the_version_that_the_project_states() -> None:
