@@ -60,6 +60,8 @@ def editor(browser: Browser, comfy_server: ComfyServer, ids: list[str]) -> Itera
 def show(editor: ComfyPage, name: str = NAME) -> Locator:
     """The tab with a knowledge base chosen and nothing asked of it."""
     tab = editor.page.locator(".style-rag")
+    if not tab.count():  # a page with app mode closes it when a workflow opens as an app
+        editor.sidebar_tab("Styles").click()
     tab.get_by_label("Search styles").fill("")
     expect(tab.get_by_label("Knowledge base").locator(f"option[value='{name}']")).to_have_count(1)
     tab.get_by_label("Tag", exact=True).select_option("")
