@@ -172,7 +172,9 @@ async def _keep(part: BodyPartReader, folder: Path, kept: list[tuple[Path, str]]
                 raise Refused(413, f"the pictures have more than {MAX_FORM:,} bytes: send them in several requests.")
             stream.write(chunk)
     if not path.suffix:  # a browser calls what a page has made `blob`
-        if not (suffix := ending_of(path)):
+        with path.open("rb") as stream:
+            suffix = ending_of(stream)
+        if not suffix:
             kinds = ", ".join(sorted(SUFFIXES))
             raise Refused(400, f"{_short(name)!r} is no picture file that can be read: send one of {kinds}.")
         path = path.rename(path.with_suffix(suffix))

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from PIL import Image, UnidentifiedImageError
+from .picture_file import ending_of
 
 MAX_BYTES = 50_000_000  # of one picture
 MAX_SECONDS = 30.0  # from the first look-up to the last byte
@@ -33,15 +33,8 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in th
 _UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291: all that is global in IPv6
 # Metadata services of clouds at addresses that look public: Azure's; and Oracle's, of which Python before 3.12 says so.
 _METADATA = (ipaddress.ip_network("168.63.129.16/32"), ipaddress.ip_network("192.0.0.0/24"))
-# Pillow's name of a format -> suffix, and what files of others begin with. What a server calls its answer is not
-# looked at.
-_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp"}
-_SIGNATURES = (
-    (rb"\x89PNG\r\n\x1a\n", ".png"),
-    (rb"II\*\0|MM\0\*", ".tiff"),
-    (rb".{4}ftyp(avif|avis)", ".avif"),
-    (rb".{4}ftyp(heic|heix|mif1|msf1)", ".heic"),
-)
+# What is taken. What a server calls its answer is not looked at.
+_TAKEN = {".png", ".tiff", ".avif", ".heic", ".jpg", ".webp", ".gif", ".bmp"}
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "style-rag"}
 
 Resolve = Callable[[str, int], list[str]]
@@ -223,15 +216,10 @@ def _content(answer: http.client.HTTPResponse, deadline: float) -> bytes:
 
 
 def _suffix(content: bytes) -> str:
-    for start, suffix in _SIGNATURES:  # Pillow would look at what lies beside the pixels, too, and refuse some
-        if re.match(start, content, re.DOTALL):
-            return suffix
-    Image.init()
-    try:
-        with Image.open(io.BytesIO(content), formats=[name for name in _SUFFIXES if name in Image.OPEN]) as image:
-            return _SUFFIXES[image.format or ""]
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise ValueError("what the server sent is no picture that can be read") from None
+    suffix = ending_of(io.BytesIO(content))
+    if suffix not in _TAKEN:
+        raise ValueError("what the server sent is no picture that can be read")
+    return suffix
 
 
 def _port(parts: SplitResult) -> int:

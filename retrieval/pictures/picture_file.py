@@ -21,13 +21,15 @@ T = TypeVar("T")
 HEIC = {".heic", ".heif"}
 # Pillow's names of what is in such files. It would open others under any name, and start Ghostscript for some of them.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "HEIF", "JPEG2000")
-_ENDINGS = {
-    "JPEG": ".jpg",
-    "MPO": ".jpg",
-    "DIB": ".bmp",
-    "JPEG2000": ".jp2",
-    "HEIF": ".heic",
-}  # others have Pillow's name
+# What files begin with, and the ending that they have. Others are told by Pillow, which would look at what lies beside
+# the pixels of these, too, and refuse some.
+_SIGNATURES = (
+    (rb"\x89PNG\r\n\x1a\n", ".png"),
+    (rb"II\*\0|MM\0\*", ".tiff"),
+    (rb".{4}ftyp(avif|avis)", ".avif"),
+    (rb".{4}ftyp(heic|heix|mif1|msf1)", ".heic"),
+)
+_ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "JPEG2000": ".jp2"}
 _UNSIGNED = {".tga": "TGA"}  # formats without a signature, which are only tried for files of that name
 DAMAGED = (  # what Pillow's decoders raise on files that are cut off or made up
     OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError,
@@ -37,6 +39,7 @@ MAX_PIXELS = 100_000_000  # a larger picture is refused before it is decoded
 _MAX_DEEP = 25_000_000  # pixels of those that OpenCV decodes, with up to 16 bytes each
 _MAX_REPAIRED = 4 * MAX_PIXELS  # bytes of a file that is read whole to leave something out
 
+_HEAD = 12  # bytes
 _PNG, _TIFF = b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _NEEDED = (b"tRNS", b"eXIf", *_TEXTS)  # beside the critical chunks, which have names in capitals
@@ -55,10 +58,12 @@ def use_picture(path: Path, use: Callable[[Image.Image], T]) -> T:
 
     `use` is called again where what lies beside the pixels has kept Pillow from them. Raises Refused or one of DAMAGED.
     """
-    if path.suffix.lower() in HEIC or (not path.suffix and _looks_like_heic(path)):
+    if _is_heic(path):
         _register_heic()
+    Image.init()
+    formats = [name for name in (*_FORMATS, _UNSIGNED.get(path.suffix.lower())) if name in Image.OPEN]
     try:
-        with Image.open(path, formats=_formats(path)) as image:
+        with Image.open(path, formats=formats) as image:
             _require_size(image.size, MAX_PIXELS)
             return use(_deep(path.read_bytes(), image.info) if _has_deep_transparency(image) else image)
     except Image.DecompressionBombError:
@@ -72,13 +77,19 @@ def use_picture(path: Path, use: Callable[[Image.Image], T]) -> T:
         raise refusal
 
 
-def ending_of(path: Path) -> str:
-    """Return the ending that files of a picture's kind have, "" for what is none. The name is not looked at."""
-    with suppress(Image.DecompressionBombError, *DAMAGED):
-        if _looks_like_heic(path):
-            return ".heic"
-        with Image.open(path, formats=_formats(path)) as image:
-            return _ENDINGS.get(image.format or "", f".{image.format}".lower())
+def ending_of(file: BinaryIO) -> str:
+    """Return the ending that files of a picture's kind have, "" for what is none. Its pixels are not looked at."""
+    head = file.read(_HEAD)
+    file.seek(0)
+    for start, ending in _SIGNATURES:
+        if re.match(start, head, re.DOTALL):
+            return ending
+    Image.init()
+    with (
+        suppress(Image.DecompressionBombError, *DAMAGED),
+        Image.open(file, formats=[name for name in _ENDINGS if name in Image.OPEN]) as image,
+    ):
+        return _ENDINGS[image.format or ""]
     return ""
 
 
@@ -89,15 +100,11 @@ def frames_of(path: Path) -> int:
     return 1
 
 
-def _formats(path: Path) -> list[str]:
-    Image.init()
-    return [name for name in (*_FORMATS, _UNSIGNED.get(path.suffix.lower())) if name in Image.OPEN]
-
-
-def _looks_like_heic(path: Path) -> bool:
-    """Tell whether a file begins as HEIC does: ISO/IEC 23008-12, 10.2."""
+def _is_heic(path: Path) -> bool:
+    if path.suffix:
+        return path.suffix.lower() in HEIC
     with path.open("rb") as file:
-        return re.match(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", file.read(12), re.DOTALL) is not None
+        return ending_of(file) in HEIC
 
 
 def _register_heic() -> None:

@@ -157,7 +157,11 @@ def may_be_picture(path: Path) -> bool:
 
 @lru_cache(maxsize=100_000)
 def _holds_picture(path: Path, size: int, modified: int) -> bool:
-    return ending_of(path) != ""
+    try:
+        with path.open("rb") as file:
+            return ending_of(file) != ""
+    except OSError:
+        return False
 
 
 def read_description(path: Path, passed: Collection[Path] = ()) -> tuple[str, tuple[str, ...], str]:

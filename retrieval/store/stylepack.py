@@ -158,7 +158,9 @@ def _write_picture(
         sidecar = {"caption": said.caption, "tags": list(said.tags), "license": said.licence}
         if source := read_source(path):
             sidecar["source"] = source
-        archive.write(path, f"pictures/{name}{path.suffix.lower() or ending_of(path)}")
+        with path.open("rb") as picture:
+            ending = path.suffix.lower() or ending_of(picture)
+        archive.write(path, f"pictures/{name}{ending}")
         archive.writestr(f"pictures/{name}.json", json.dumps(sidecar, ensure_ascii=False))
 
 

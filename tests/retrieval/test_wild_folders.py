@@ -96,16 +96,22 @@ def test_a_picture_without_an_ending_is_told_by_its_content(
     for number, kind in enumerate(kinds):
         Image.new("RGB", (16, 16), (40 * number, 0, 0)).save(folder / f"file {kind}", kind)
     (folder / "file JPEG.txt").write_text("a castle")
+    told = PngImagePlugin.PngInfo()
+    told.add_text("workflow", "x" * 2_000_000, zip=True)  # more than Pillow reads
+    Image.new("RGB", (16, 16), "white").save(folder / "graph", "PNG", pnginfo=told)
     for name, content in {"LICENSE": b"MIT", "core": bytes(4096), "empty": b"", "BM": b"BM" + b"x" * 60}.items():
         (folder / name).write_bytes(content)
     report = ingest(store, encoder, [folder], "sync")
-    assert (report.added, report.failed) == (6, [])
+    assert (report.added, report.failed) == (7, [])
     assert report.passed_over == {"no picture (a file without an ending)": 4}
     assert {record.name: record.caption for record in store.records().values()}["file JPEG"] == "a castle"
     export_pack(store, tmp_path / "all.stylepack")
     with zipfile.ZipFile(tmp_path / "all.stylepack") as archive:
         packed = {name for name in archive.namelist() if not name.endswith(".json")}
-    assert packed == {f"pictures/file {kind}{ending}" for kind, ending in kinds.items()} | {"vectors.npy"}
+    assert packed == {f"pictures/file {kind}{ending}" for kind, ending in kinds.items()} | {
+        "pictures/graph.png",
+        "vectors.npy",
+    }
     assert len(list(find_pictures([folder / "file PNG"]))) == 1
     (folder / "file PNG").write_text("no picture any more")
     with pytest.raises(ValueError, match="source file PNG is not a picture file"):
