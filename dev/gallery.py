@@ -7,18 +7,14 @@ The quickstart in a ComfyUI of its own, with the bundled models: run this again 
 
 from __future__ import annotations
 
-import copy
-import json
 import sys
 
-from comfy_client import ComfyError, Json
 from comfyui import ComfyServer
 from PIL import Image, ImageDraw, ImageFont
 from places import ROOT
 from progress import say
-from workflow_thumbnails import SKETCHES, shown_by, square
+from workflow_thumbnails import SKETCHES, painted, square, write_sheet
 
-WORKFLOW = ROOT / "workflows" / "api" / "quickstart.json"
 TARGET = ROOT / "docs" / "gallery.jpg"
 DRAWN = {
     "house_lineart.png": "a house and a tree",
@@ -35,31 +31,15 @@ SIDE, MARGIN, GAP = 168, 26, 4
 """Side of one picture, room for the names of the styles, and what lies between pictures, in pixels."""
 
 
-def main() -> int:
-    try:
-        with ComfyServer() as server:
-            rows = [[paint(server, name, words, style) for style in STYLES] for name, words in DRAWN.items()]
-    except ComfyError as error:
-        say(f"The gallery could not be made: {error}")
-        return 1
-    sheet(rows).save(TARGET, quality=88)
-    say(f"{TARGET.relative_to(ROOT)} is written.")
-    return 0
+def gallery(server: ComfyServer) -> Image.Image:
+    return sheet([[paint(server, name, words, style) for style in STYLES] for name, words in DRAWN.items()])
 
 
 def paint(server: ComfyServer, sketch: str, words: str, style: str) -> Image.Image:
-    say(f"{words} in {style} style ...")
-    return shown_by(server, server.run(workflow(sketch, f"{words} in {style} style")), "SaveImage")
-
-
-def workflow(sketch: str, prompt: str) -> Json:
-    api = copy.deepcopy(json.loads(WORKFLOW.read_text(encoding="utf-8")))
-    for node in api.values():
-        if node["class_type"] == "LoadImage":
-            node["inputs"]["image"] = f"style_rag/{sketch}"
-        elif node["class_type"] == "PrimitiveStringMultiline":
-            node["inputs"]["value"] = prompt
-    return api
+    prompt = f"{words} in {style} style"
+    say(f"{prompt} ...")
+    inputs = {"LoadImage": {"image": f"style_rag/{sketch}"}, "PrimitiveStringMultiline": {"value": prompt}}
+    return painted(server, inputs)
 
 
 def sheet(rows: list[list[Image.Image]]) -> Image.Image:
@@ -76,4 +56,4 @@ def sheet(rows: list[list[Image.Image]]) -> Image.Image:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_sheet(TARGET, gallery))

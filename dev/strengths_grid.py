@@ -7,18 +7,13 @@ The quickstart in a ComfyUI of its own, with the bundled models: run this again 
 
 from __future__ import annotations
 
-import copy
-import json
 import sys
 
-from comfy_client import ComfyError, Json
 from comfyui import ComfyServer
 from PIL import Image, ImageDraw, ImageFont
 from places import ROOT
-from progress import say
-from workflow_thumbnails import shown_by
+from workflow_thumbnails import painted, write_sheet
 
-WORKFLOW = ROOT / "workflows" / "api" / "quickstart.json"
 TARGET = ROOT / "docs" / "strengths.jpg"
 CONTROL = (0.0, 0.5, 1.0, 1.5)
 STYLE = (0.0, 0.2, 0.4, 1.0)
@@ -29,30 +24,14 @@ SIDE, MARGIN, GAP = 192, 92, 4
 """Side of one picture, room for the labels, and what lies between pictures, in pixels."""
 
 
-def main() -> int:
-    try:
-        with ComfyServer() as server:
-            pictures = {(control, style): paint(server, control, style) for control in CONTROL for style in STYLE}
-    except ComfyError as error:
-        say(f"The grid could not be made: {error}")
-        return 1
-    grid(pictures).save(TARGET, quality=88)
-    say(f"{TARGET.relative_to(ROOT)} is written.")
-    return 0
+def strengths(server: ComfyServer) -> Image.Image:
+    return grid({(control, style): paint(server, control, style) for control in CONTROL for style in STYLE})
 
 
 def paint(server: ComfyServer, control: float, style: float) -> Image.Image:
-    return shown_by(server, server.run(workflow(control, style)), "SaveImage")
-
-
-def workflow(control: float, style: float) -> Json:
-    api = copy.deepcopy(json.loads(WORKFLOW.read_text(encoding="utf-8")))
-    for node in api.values():
-        if node["class_type"] == "ControlNetIPAdapterSampler":
-            node["inputs"] |= {"control_strength": control, "style_strength": style, "prompt": PROMPT}
-        elif node["class_type"] == "PrimitiveStringMultiline":
-            node["inputs"]["value"] = STYLE_WORDS
-    return api
+    sampled = {"control_strength": control, "style_strength": style, "prompt": PROMPT}
+    inputs = {"ControlNetIPAdapterSampler": sampled, "PrimitiveStringMultiline": {"value": STYLE_WORDS}}
+    return painted(server, inputs)
 
 
 def grid(pictures: dict[tuple[float, float], Image.Image]) -> Image.Image:
@@ -70,4 +49,4 @@ def grid(pictures: dict[tuple[float, float], Image.Image]) -> Image.Image:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_sheet(TARGET, strengths))

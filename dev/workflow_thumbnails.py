@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from urllib.parse import quote
 
-from comfy_client import Json
+from comfy_client import ComfyError, Json
 from comfyui import ComfyServer
 from demo import Panel, compose, find_nodes, graph_of, preview_of
 from PIL import Image, ImageDraw, ImageFont
 from places import ROOT
+from progress import say
 
+QUICKSTART = ROOT / "workflows" / "api" / "quickstart.json"
 SKETCHES = ROOT / "styles" / "sketches"
 COMPARED = ROOT / "docs" / "compare.png"
 SIZE = (640, 400)
@@ -72,6 +75,26 @@ def shown_by(server: ComfyServer, entry: Json, class_type: str) -> Picture:
     """The first picture that a node of `class_type` has saved."""
     info = entry["outputs"][next(find_nodes(entry, class_type))]["images"][0]
     return Image.open(io.BytesIO(server.get_image(info)))
+
+
+def painted(server: ComfyServer, changes: Json) -> Picture:
+    """What the quickstart paints with other inputs: type of a node -> its inputs."""
+    api = json.loads(QUICKSTART.read_text(encoding="utf-8"))
+    for node in api.values():
+        node["inputs"] |= changes.get(node["class_type"], {})
+    return shown_by(server, server.run(api), "SaveImage")
+
+
+def write_sheet(target: Path, draw: Callable[[ComfyServer], Picture]) -> int:
+    """Write what is drawn of pictures that a ComfyUI of its own paints; the exit code of a program that does this."""
+    try:
+        with ComfyServer() as server:
+            draw(server).save(target, quality=88)
+    except ComfyError as error:
+        say(f"{target.name} could not be made: {error}")
+        return 1
+    say(f"{target.relative_to(ROOT)} is written.")
+    return 0
 
 
 def sketch_of(entry: Json) -> Picture:
