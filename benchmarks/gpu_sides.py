@@ -108,6 +108,7 @@ class Bench:
         return generate(chosen, settings, self.edges(settings), [Reference(self.reference)], on_step)
 
     def diffusers(self, settings: GenerationSettings, output_type: str = "np") -> Any:
+        self.everything_back()  # ours takes both encoders off the card
         scheduler = build_scheduler(settings.scheduler, self.pipeline.scheduler_config)
         plain = plain_pipeline(self.pipeline, scheduler)
         plain.set_ip_adapter_scale(settings.ip_adapter_scale)
