@@ -24,7 +24,7 @@ IMAGE_TOKENS = 4
 CLIP_IMAGE_SIZE = 144
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-UNET_CHANNELS = (32, 64, 96)
+UNET_CHANNELS = (64, 128, 160)
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ def build_vae() -> AutoencoderKL:
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=(16, 24, 48, 96),
+        block_out_channels=(32, 64, 128, 160),
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
-        norm_num_groups=4,
+        norm_num_groups=8,
         sample_size=IMAGE_SIZE,
         scaling_factor=SCALING_FACTOR,
         mid_block_add_attention=False,
@@ -82,7 +82,7 @@ def build_controlnet() -> ControlNetModel:
         cross_attention_dim=CROSS_DIM,
         attention_head_dim=4,
         norm_num_groups=8,
-        conditioning_embedding_out_channels=(4, 8, 16, 32),
+        conditioning_embedding_out_channels=(8, 24, 64, 96),
     )
     # Zero outputs would let the UNet settle without edges first; from scratch both must start together.
     outputs = [*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block]

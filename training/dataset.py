@@ -53,6 +53,10 @@ class Dataset:
         """An edge map, (256, 256) uint8 of 0 and 1."""
         return np.unpackbits(self.packed[index, variant]).reshape(SIZE, SIZE)
 
+    def first(self, count: int) -> Dataset:
+        """The first pictures alone."""
+        return Dataset(self.pictures[:count], self.packed[:count], self.entries[:count])
+
     def groups(self) -> dict[int, list[int]]:
         """Indices of the pictures in every group."""
         members: dict[int, list[int]] = {}
@@ -112,14 +116,14 @@ def draw_entry(entry: Entry) -> tuple[np.ndarray, np.ndarray]:
     return picture, np.packbits(edge_maps(scene, rng).reshape(len(CONTROLS), -1), axis=1)
 
 
-def render_dataset(folder: Path, entries: list[Entry], workers: int = 2) -> None:
+def render_dataset(folder: Path, entries: list[Entry]) -> None:
     """Draw every entry; the table is written last and marks the set as complete."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, (len(entries), SIZE, SIZE, 3))
     packed = np.lib.format.open_memmap(
         folder / "controls.npy", "w+", np.uint8, (len(entries), len(CONTROLS), SIZE * SIZE // 8)
     )
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor() as pool:
         for index, (picture, controls) in enumerate(pool.map(draw_entry, entries, chunksize=16)):
             pictures[index], packed[index] = picture, controls
             if index % 500 == 0:

@@ -16,8 +16,8 @@ import copy
 import logging
 import shutil
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -28,13 +28,13 @@ from torch.nn.utils.parametrizations import spectral_norm
 from transformers import CLIPModel
 
 from .architecture import SCALING_FACTOR, build_scheduler
-from .dataset import CONTROLS, SIZE, Dataset, open_dataset, plan
+from .dataset import CONTROLS, SIZE, Dataset
 from .export import remove_local_names
-from .further import Recipe, read_arguments
-from .loop import Losses, Schedule, Stage, save_atomically
+from .loop import Batch, Losses, Machine, Schedule, Stage, save_atomically
+from .recipe import Recipe, first_pictures, read_arguments
 from .tokenizer import build_tokenizer
-from .train_diffusion import Mixture, Prepared, Teller, Told, fingerprint, open_prepared, words_for
-from .train_vae import chroma, decode, high_pass, texture, to_batch
+from .train_diffusion import Mixture, Prepared, Reader, Teller, Told, fingerprint, open_prepared, words_for
+from .train_vae import as_seen, chroma, decode, high_pass, texture
 from .turbo import load_clip, load_painter, untold
 
 logger = logging.getLogger("style_pack.training")
@@ -42,7 +42,7 @@ logger = logging.getLogger("style_pack.training")
 # How the pictures are painted: as they are in use, with guidance and in a few or in many steps.
 STEP_COUNTS = (4, 8, 12, 16)
 GUIDANCES = (1.0, 1.5, 2.5)
-PAINTING_BATCH = 15
+PAINTED, PAINTING_BATCH = 2520, 105
 # Of what the decoder sees, the share that was painted. The rest are the encoder's own latents, so that it forgets none.
 PAINTED_SHARE = 0.7
 LATENT_NOISE = 0.05
@@ -52,12 +52,6 @@ CROP, BORDER = 16, 8
 WHOLE_FROM = 0.85
 ADVERSARY_FROM, ADVERSARY_WEIGHT = 0.12, 0.05
 ADVERSARY_RATE = 4e-4
-
-
-RECIPES = {
-    "full": Recipe(135, 7, Schedule(steps=5500, batch=3, learning_rate=1e-3, averaging=0.997)),
-    "smoke": Recipe(6, 2, Schedule(steps=2, batch=2, learning_rate=1e-3, save_every=1)),
-}
 
 
 @dataclass(frozen=True)
@@ -86,38 +80,40 @@ class Critic(nn.Module):
 class PairPainter:
     """Paints the training pictures anew, each from its own edges and its own reference."""
 
-    def __init__(self, models: Path, prepared: Prepared, clip: CLIPModel) -> None:
-        self.painter, self.prepared = load_painter(models), prepared
-        self.teller = Teller(prepared, clip, build_tokenizer(), PAINTING_BATCH, Mixture(edges=1, reference=1))
-        self.nothing = self.teller.encode_words([""])
+    def __init__(self, models: Path, prepared: Prepared, clip: CLIPModel, machine: Machine) -> None:
+        self.painter, self.prepared, self.machine = load_painter(models).to(machine.device), prepared, machine
+        self.teller = Teller(prepared, build_tokenizer(), PAINTING_BATCH, Mixture(edges=1, reference=1))
+        self.reader = Reader(clip, machine)
 
-    def told(self, indices: np.ndarray, rng: np.random.Generator) -> Told:
-        """What the painter is told of these pictures."""
+    def told(self, indices: np.ndarray, rng: np.random.Generator) -> tuple[Told, Told]:
+        """What the painter is told of these pictures, and what the unguided half is told."""
         data, ones = self.prepared.data, torch.ones(len(indices))
-        edges = np.stack([data.control(int(index), int(rng.integers(len(CONTROLS)))) for index in indices])
+        packed = np.stack([data.packed[index, int(rng.integers(len(CONTROLS)))] for index in indices])
         texts = [words_for(data.entries[index], True, True, rng) for index in indices]
-        return Told(
-            words=self.teller.encode_words([text if rng.random() < 0.5 else "" for text in texts]),
-            edges=torch.from_numpy(edges).float()[:, None].expand(-1, 3, -1, -1),
-            has_edges=ones,
-            reference=self.prepared.embeds[indices],
-            has_reference=ones,
-        )
+        batch = {
+            "tokens": self.teller.tokens([text if rng.random() < 0.5 else "" for text in texts]),
+            "packed": torch.from_numpy(packed),
+            "reference": self.prepared.embeds[indices],
+            "has_reference": ones,
+        }
+        nothing = batch | {"tokens": self.teller.tokens([""] * len(indices))}
+        told, empty = (Told.of(self.reader.read(self.machine.put(one))) for one in (batch, nothing))
+        return told, untold(told, empty.words)
 
     @torch.no_grad()
-    def paint(self, told: Told, steps: int, guidance: float, generator: torch.Generator) -> torch.Tensor:
+    def paint(self, told: tuple[Told, Told], steps: int, guidance: float, generator: torch.Generator) -> torch.Tensor:
         """Latents (N, 4, 32, 32) after DDIM, scaled as the UNet sees them."""
         scheduler = build_scheduler()
         scheduler.set_timesteps(steps)
-        latents = torch.randn((len(told.edges), 4, 32, 32), generator=generator)
+        latents = torch.randn((len(told[0].words), 4, 32, 32), generator=generator).to(self.machine.device)
         for time in scheduler.timesteps:
-            times = time.expand(len(latents))
-            velocity = self.painter(latents, times, told)
+            times = time.expand(len(latents)).to(latents.device)
+            velocity = self.painter(latents, times, told[0])
             if guidance > 1:
-                without = self.painter(latents, times, untold(told, self.nothing))
+                without = self.painter(latents, times, told[1])
                 velocity = without + guidance * (velocity - without)
             latents = scheduler.step(velocity, int(time), latents).prev_sample
-        return latents
+        return latents.cpu()
 
     def paint_all(self) -> torch.Tensor:
         """Every picture once, (N, 4, 32, 32), in one of the step counts and with one of the guidances."""
@@ -130,13 +126,12 @@ class PairPainter:
         return torch.cat(painted)
 
 
-def open_pairs(recipe: Recipe, models: Path, vae: AutoencoderKL, work: Path) -> Pairs:
+def open_pairs(recipe: Recipe, models: Path, vae: AutoencoderKL, work: Path, machine: Machine) -> Pairs:
     """The pairs, read from `work` where these very models made them before."""
-    # The same first groups as StyleJudge's and the LoRA's, so that one drawn set serves all.
-    data = open_dataset(work / "judge", plan(recipe.groups, recipe.per_group, held_out=False))
+    data = first_pictures(recipe, work).first(PAINTED)
     clip = load_clip(models)
-    prepared = open_prepared(work / "decoder_prepared.pt", data, vae, clip)
-    painter = PairPainter(models, prepared, clip)
+    prepared = open_prepared(work / "decoder_prepared.pt", data, vae, clip, machine)
+    painter = PairPainter(models, prepared, clip, machine)
     file, key = work / "decoder_painted.pt", fingerprint(painter.painter, clip)
     state = torch.load(file, weights_only=True) if file.is_file() else {}
     if state.get("key") != key or len(state["latents"]) != len(data.entries):
@@ -146,11 +141,12 @@ def open_pairs(recipe: Recipe, models: Path, vae: AutoencoderKL, work: Path) -> 
     return Pairs(data, prepared.latents, state["latents"])
 
 
-def draw_batch(pairs: Pairs, step: int, schedule: Schedule) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents (N, 4, h, w), scaled as the UNet sees them, and the crops (N, 3, 8h, 8w) in -1..1 that they stand for."""
+def draw_batch(pairs: Pairs, step: int, schedule: Schedule) -> Batch:
+    """`latents` (N, 4, h, w), scaled as the UNet sees them, and `pictures` (N, 8h, 8w, 3) that they stand for."""
     rng, generator = np.random.default_rng((51, step)), torch.Generator().manual_seed(step)
     whole = step > WHOLE_FROM * schedule.steps
-    side, count = (SIZE // 8, 1) if whole else (CROP, schedule.batch)
+    side = SIZE // 8 if whole else CROP
+    count = max(1, schedule.batch * CROP**2 // side**2)
     latents, pictures = [], []
     for index in rng.integers(0, len(pairs.data.entries), size=count):
         top, left = rng.integers(0, SIZE // 8 - side + 1, size=2)
@@ -158,7 +154,8 @@ def draw_batch(pairs: Pairs, step: int, schedule: Schedule) -> tuple[torch.Tenso
         latents.append(source[index, :, top : top + side, left : left + side])
         pictures.append(pairs.data.pictures[index, top * 8 : (top + side) * 8, left * 8 : (left + side) * 8])
     batch = torch.stack(latents)
-    return batch + LATENT_NOISE * torch.randn(batch.shape, generator=generator), to_batch(np.stack(pictures))
+    noise = LATENT_NOISE * torch.randn(batch.shape, generator=generator)
+    return {"latents": batch + noise, "pictures": torch.from_numpy(np.stack(pictures))}
 
 
 def inner(pictures: torch.Tensor) -> torch.Tensor:
@@ -169,24 +166,24 @@ def inner(pictures: torch.Tensor) -> torch.Tensor:
 class DecoderTask:
     """The decoder and its critic, which learn in turn."""
 
-    def __init__(self, vae: AutoencoderKL, pairs: Pairs, schedule: Schedule, work: Path) -> None:
-        self.vae, self.pairs, self.schedule = vae, pairs, schedule
+    def __init__(self, vae: AutoencoderKL, pairs: Pairs, schedule: Schedule, work: Path, machine: Machine) -> None:
+        self.pairs, self.schedule = pairs, schedule
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
-        self.stage = Stage("decoder", vae, schedule, work)
-        self.critic = Stage("critic", Critic(), replace(schedule, learning_rate=ADVERSARY_RATE), work)
+        self.stage = Stage("decoder", vae, schedule, work, machine, machine.fast_dtype)
+        self.critic = Stage("critic", Critic(), replace(schedule, learning_rate=ADVERSARY_RATE), work, machine)
 
-    def losses(self, step: int) -> Losses:
+    def losses(self, vae: AutoencoderKL, batch: Batch) -> Losses:
         """The named losses of the decoder, after the critic has seen what it decodes."""
-        latents, pictures = draw_batch(self.pairs, step, self.schedule)
-        output, wanted = inner(decode(self.vae, latents / SCALING_FACTOR)), inner(pictures)
+        decoded = decode(vae, (batch["latents"] / SCALING_FACTOR).to(vae.dtype)).float()
+        output, wanted = inner(decoded), inner(as_seen(batch["pictures"]))
         losses = {
             "l1": (output - wanted).abs().mean(),
             "detail": 2.0 * (high_pass(output) - high_pass(wanted)).abs().mean(),
             "texture": 1.5 * (texture(output) - texture(wanted)).abs().mean(),
             "chroma": 1.5 * (chroma(output) - chroma(wanted)).abs().mean(),
         }
-        if step >= ADVERSARY_FROM * self.schedule.steps:
+        if self.stage.step >= ADVERSARY_FROM * self.schedule.steps:
             self.teach_critic(output.detach(), wanted)
             losses["adversary"] = -ADVERSARY_WEIGHT * self.critic.module(output).mean()
         return losses
@@ -194,15 +191,16 @@ class DecoderTask:
     def teach_critic(self, decoded: torch.Tensor, real: torch.Tensor) -> None:
         """One step of the critic, by the hinge loss."""
         critic = self.critic
-        critic.descend(
-            functional.relu(1 - critic.module(real)).mean() + functional.relu(1 + critic.module(decoded)).mean()
-        )
+        loss = functional.relu(1 - critic.module(real)).mean() + functional.relu(1 + critic.module(decoded)).mean()
+        critic.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        critic.descend()
         critic.step += 1
         if (self.stage.step + 1) % self.schedule.save_every == 0:
             critic.save()
 
     def run(self) -> AutoencoderKL:
-        return cast(AutoencoderKL, self.stage.run(self.losses))
+        return self.stage.run(partial(draw_batch, self.pairs, schedule=self.schedule), self.losses)
 
 
 def write(vae: AutoencoderKL, folder: Path) -> None:
@@ -215,15 +213,19 @@ def write(vae: AutoencoderKL, folder: Path) -> None:
     draft.rename(folder)
 
 
-def main() -> None:
-    about = "Train the decoder on painted latents."
-    recipe, models, work = read_arguments("training.decoder", about, "the decoder", RECIPES)
+def teach_decoder(recipe: Recipe, models: Path, work: Path, machine: Machine) -> None:
+    """Replace the autoencoder of the models by one whose decoder has seen what their painter makes."""
     folder = models / "sd-tiny" / "vae"
     vae = AutoencoderKL.from_pretrained(folder, local_files_only=True).float()
-    pairs = open_pairs(recipe, models, vae, work)
+    pairs = open_pairs(recipe, models, vae, work, machine)
     torch.manual_seed(5)
-    write(DecoderTask(vae.to(memory_format=torch.channels_last), pairs, recipe.schedule, work).run(), folder)
+    task = DecoderTask(vae.to(memory_format=machine.layout), pairs, recipe.decoder, work, machine)
+    write(task.run().cpu(), folder)
     logger.info("wrote %s", folder)
+
+
+def main() -> None:
+    teach_decoder(*read_arguments("training.decoder", "Train the decoder on painted latents.", "the decoder"))
 
 
 if __name__ == "__main__":

@@ -58,9 +58,9 @@ class LowRank(nn.Module):
             key, window = name.replace(".", "_"), layer.get_parameter("parametrizations.weight.original").shape[1:]
             down, up = self.changes[key].get_parameter("down"), self.changes[key].get_parameter("up")
             stem, rank = f"lora_unet_{key}", len(down)
-            state[f"{stem}.lora_down.weight"] = down.detach().reshape(rank, *window).half().contiguous()
+            state[f"{stem}.lora_down.weight"] = down.detach().cpu().reshape(rank, *window).half().contiguous()
             ones = (1,) * (len(window) - 1)
-            state[f"{stem}.lora_up.weight"] = up.detach().reshape(-1, rank, *ones).half().contiguous()
+            state[f"{stem}.lora_up.weight"] = up.detach().cpu().reshape(-1, rank, *ones).half().contiguous()
             state[f"{stem}.alpha"] = torch.tensor(float(rank))
         file.parent.mkdir(parents=True, exist_ok=True)
         save_file(state, file, metadata={"format": "pt"})

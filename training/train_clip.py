@@ -20,7 +20,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from .architecture import CLIP_IMAGE_SIZE, CLIP_MEAN, CLIP_STD, EMBED_DIM
 from .captions import Caption, describe
 from .dataset import Dataset, Entry
-from .loop import Losses, Schedule, Stage
+from .loop import Batch, Losses, Machine, Schedule, Stage
 from .palettes import ROLES
 from .styles import RENDERERS, pick_palette
 from .vocabulary import SCENE_WORDS
@@ -54,11 +54,9 @@ def image_embeds(clip: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
     return clip.visual_projection(clip.vision_model(pixel_values=pixels).pooler_output)
 
 
-def text_embeds(clip: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
+def text_embeds(clip: CLIPModel, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """(N, 192), not normalised."""
-    tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-    pooled = clip.text_model(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).pooler_output
-    return clip.text_projection(pooled)
+    return clip.text_projection(clip.text_model(input_ids=tokens, attention_mask=mask).pooler_output)
 
 
 def augment(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -91,14 +89,18 @@ def match_loss(texts: torch.Tensor, images: torch.Tensor, fit: torch.Tensor, sca
 def sibling_loss(first: torch.Tensor, second: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Each picture must find the other layout of its own group."""
     logits = scale * functional.normalize(first, dim=1) @ functional.normalize(second, dim=1).T
-    return functional.cross_entropy(logits, torch.arange(len(first)))
+    return functional.cross_entropy(logits, torch.arange(len(first), device=logits.device))
 
 
-def naming_loss(head: nn.Linear, embeds: torch.Tensor, names: list[str | None], known: tuple[str, ...]) -> torch.Tensor:
-    """Cross-entropy of the head's guess among `known`; embeddings (N, 192) without a name do not count."""
-    wanted = torch.tensor([-100 if name is None else known.index(name) for name in names])
+def numbers(names: list[str | None], known: tuple[str, ...]) -> torch.Tensor:
+    """Places of names (N,) among those that are known; -100 for none."""
+    return torch.tensor([-100 if name is None else known.index(name) for name in names])
+
+
+def naming_loss(head: nn.Linear, embeds: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the head's guess; embeddings (N, 192) without a name do not count."""
     guesses = head(functional.normalize(embeds, dim=1) * EMBED_DIM**0.5)
-    return functional.cross_entropy(guesses, wanted, reduction="sum") / max(1, int((wanted >= 0).sum()))
+    return functional.cross_entropy(guesses, wanted, reduction="sum") / (wanted >= 0).sum().clamp(min=1)
 
 
 def colour_targets(entries: list[Entry], pictures: np.ndarray) -> torch.Tensor:
@@ -115,44 +117,59 @@ def colour_targets(entries: list[Entry], pictures: np.ndarray) -> torch.Tensor:
 class ClipBatches:
     """Pairs of pictures of one group with a caption, in batches that depend on the step alone."""
 
-    def __init__(self, data: Dataset, batch: int) -> None:
-        self.data, self.batch = data, batch
+    def __init__(self, data: Dataset, tokenizer: CLIPTokenizer, batch: int) -> None:
+        self.data, self.tokenizer, self.batch = data, tokenizer, batch
         self.groups = list(data.groups().values())
 
-    def draw(self, step: int) -> tuple[list[int], list[int], np.random.Generator]:
-        """Indices of the pictures, of their siblings, and the step's chance."""
+    def draw(self, step: int) -> Batch:
+        """The pictures and, after them, their siblings, with everything that is to be told of them."""
         rng = np.random.default_rng((20, step))
         chosen = rng.choice(len(self.groups), size=self.batch, replace=self.batch > len(self.groups))
-        pairs = [rng.choice(self.groups[index], size=2, replace=False) for index in chosen]
-        return [int(pair[0]) for pair in pairs], [int(pair[1]) for pair in pairs], rng
+        pairs = np.stack([rng.choice(self.groups[index], size=2, replace=False) for index in chosen])
+        pictures = np.stack([augment(self.data.pictures[index], rng) for index in pairs.T.ravel()])
+        entries = [self.data.entries[index] for index in pairs[:, 0]]
+        captions = [describe(entry, rng) for entry in entries]
+        words = self.tokenizer([c.text for c in captions], padding="max_length", truncation=True, return_tensors="pt")
+        styles, kinds = tuple(RENDERERS), tuple(SCENE_WORDS)
+        return {
+            "pixels": clip_pixels(pictures),
+            "tokens": words.input_ids,
+            "mask": words.attention_mask,
+            "fit": affinities(captions, entries),
+            "colours": colour_targets(entries, pictures[: self.batch]),
+            "style": numbers([entry.style for entry in entries], styles),
+            "kind": numbers([entry.kind for entry in entries], kinds),
+            "style_word": numbers([caption.style for caption in captions], styles),
+            "kind_word": numbers([caption.kind for caption in captions], kinds),
+        }
 
 
-def clip_losses(task: ClipTask, tokenizer: CLIPTokenizer, batches: ClipBatches, step: int) -> Losses:
-    """The named losses of one step."""
-    first, second, rng = batches.draw(step)
-    pictures = np.stack([augment(batches.data.pictures[index], rng) for index in first + second])
-    entries = [batches.data.entries[index] for index in first]
-    captions = [describe(entry, rng) for entry in entries]
-    images = image_embeds(task.clip, clip_pixels(pictures))
-    texts = text_embeds(task.clip, tokenizer, [caption.text for caption in captions])
+def clip_losses(task: ClipTask, batch: Batch) -> Losses:
+    """The named losses of one batch."""
+    images = image_embeds(task.clip, batch["pixels"])
+    texts = text_embeds(task.clip, batch["tokens"], batch["mask"])
     scale = task.clip.logit_scale.exp().clamp(max=50)
     ours, siblings = images.chunk(2)
     return {
-        "match": match_loss(texts, ours, affinities(captions, entries), scale),
+        "match": match_loss(texts, ours, batch["fit"], scale),
         "sibling": 0.3 * sibling_loss(ours, siblings, scale),
-        "colour": 6 * functional.mse_loss(task.colours(ours), colour_targets(entries, pictures[: len(first)])),
-        "style": 0.3 * naming_loss(task.style, siblings, [entry.style for entry in entries], tuple(RENDERERS)),
-        "kind": 1.0 * naming_loss(task.kind, ours, [entry.kind for entry in entries], tuple(SCENE_WORDS)),
-        "style_word": 0.3 * naming_loss(task.style, texts, [caption.style for caption in captions], tuple(RENDERERS)),
-        "kind_word": 0.3 * naming_loss(task.kind, texts, [caption.kind for caption in captions], tuple(SCENE_WORDS)),
+        "colour": 6 * functional.mse_loss(task.colours(ours), batch["colours"]),
+        "style": 0.3 * naming_loss(task.style, siblings, batch["style"]),
+        "kind": 1.0 * naming_loss(task.kind, ours, batch["kind"]),
+        "style_word": 0.3 * naming_loss(task.style, texts, batch["style_word"]),
+        "kind_word": 0.3 * naming_loss(task.kind, texts, batch["kind_word"]),
     }
 
 
 def train_clip(
-    data: Dataset, tokenizer: CLIPTokenizer, schedule: Schedule, work: Path, name: str, start: ClipTask
+    data: Dataset,
+    tokenizer: CLIPTokenizer,
+    schedule: Schedule,
+    work: Path,
+    name: str,
+    start: ClipTask,
+    machine: Machine,
 ) -> ClipTask:
     """What `start` becomes in the leg `name`, averaged; only training needs the heads beside its `clip`."""
-    task = start.requires_grad_()
-    batches = ClipBatches(data, schedule.batch)
-    stage = Stage(name, task, schedule, work)
-    return cast(ClipTask, stage.run(lambda step: clip_losses(task, tokenizer, batches, step)))
+    stage = Stage(name, start.requires_grad_(), schedule, work, machine)
+    return cast(ClipTask, stage.run(ClipBatches(data, tokenizer, schedule.batch).draw, clip_losses))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,10 +23,10 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from .architecture import LATENT_CHANNELS, SCALING_FACTOR, IPAdapter, build_controlnet, build_scheduler, build_unet
 from .captions import fill_in, pick, scene_caption
-from .dataset import CONTROLS, Dataset, Entry
-from .loop import Losses, Schedule, Stage, save_atomically
+from .dataset import CONTROLS, SIZE, Dataset, Entry
+from .loop import Batch, Losses, Machine, Schedule, Stage, save_atomically
 from .train_clip import clip_pixels, image_embeds
-from .train_vae import encode, to_batch
+from .train_vae import as_seen, encode
 from .vocabulary import STYLE_WORDS, TEMPLATES
 
 logger = logging.getLogger("style_pack.training")
@@ -33,6 +34,7 @@ EMPTY_REFERENCE_SHARE = 0.08
 SELF_REFERENCE_SHARE = 0.12
 # Latents that an edge crosses weigh more: most of the others are plain or random texture.
 EDGE_WEIGHT = 1.0
+ENCODED_AT_ONCE = 32
 
 
 class AdaptedAttention:
@@ -75,18 +77,19 @@ class Painter(nn.Module):
         self.ip_adapter = IPAdapter(self.unet)
 
     def forward(self, latents: torch.Tensor, times: torch.Tensor, told: Told) -> torch.Tensor:
-        """The predicted velocity, shaped as `latents` (N, 4, 32, 32)."""
-        processors = self.wire(told)
-        self.unet.set_attn_processor(processors)
-        down, middle = self.controlnet(latents, times, told.words, told.edges, return_dict=False)
-        keep = told.has_edges[:, None, None, None]
+        """The predicted velocity, shaped as `latents` (N, 4, 32, 32), in fp32. It computes in the weights' dtype."""
+        dtype = self.unet.dtype
+        latents, told = latents.to(dtype), told.to(dtype)
+        self.unet.set_attn_processor(self.wire(told))
+        seen = len(told.edges)
+        down, middle = self.controlnet(latents[:seen], times[:seen], told.words[:seen], told.edges, return_dict=False)
         return self.unet(
             latents,
             times,
             told.words,
-            down_block_additional_residuals=[state * keep for state in down],
-            mid_block_additional_residual=middle * keep,
-        ).sample
+            down_block_additional_residuals=[filled(state, len(latents)) for state in down],
+            mid_block_additional_residual=filled(middle, len(latents)),
+        ).sample.float()
 
     def wire(self, told: Told) -> dict[str, object]:
         """Attention processors that see the references of this batch."""
@@ -104,15 +107,38 @@ class Painter(nn.Module):
         return self.unet
 
 
+def filled(values: torch.Tensor, count: int) -> torch.Tensor:
+    """(K, C, H, W) with zeros for the samples that are missing, (count, C, H, W)."""
+    return functional.pad(values, (0, 0, 0, 0, 0, 0, 0, count - len(values)))
+
+
 @dataclass(frozen=True)
 class Told:
-    """What a batch of N samples is conditioned on."""
+    """What a batch of N samples is conditioned on; the first K alone have edges.
+
+    words (N, 77, 128), edges (K, 3, 256, 256), reference (N, 192) and has_reference (N,).
+    """
 
     words: torch.Tensor
     edges: torch.Tensor
-    has_edges: torch.Tensor
     reference: torch.Tensor
     has_reference: torch.Tensor
+
+    @classmethod
+    def of(cls, batch: Batch) -> Told:
+        """What `Teller` drew and `Reader` read."""
+        own = ("words", "reference", "has_reference")
+        return cls(edges=unpacked(batch["packed"]), **{name: batch[name] for name in own})
+
+    def to(self, dtype: torch.dtype) -> Told:
+        return Told(**{field.name: getattr(self, field.name).to(dtype) for field in fields(self)})
+
+
+def unpacked(packed: torch.Tensor) -> torch.Tensor:
+    """Edge maps (N, 3, 256, 256) of 0 and 1, three times the same, of (N, 8192) uint8 as np.packbits gives them."""
+    shifts = torch.arange(7, -1, -1, device=packed.device, dtype=torch.uint8)
+    bits = (packed[..., None] >> shifts) & 1
+    return bits.view(-1, 1, SIZE, SIZE).float().expand(-1, 3, -1, -1)
 
 
 @dataclass(frozen=True)
@@ -138,14 +164,18 @@ class Prepared:
 
 
 @torch.no_grad()
-def prepare(data: Dataset, vae: AutoencoderKL, clip: CLIPModel) -> Prepared:
+def prepare(data: Dataset, vae: AutoencoderKL, clip: CLIPModel, machine: Machine) -> Prepared:
     """Encode every picture with the finished models."""
+    vae, clip = vae.to(machine.device), clip.to(machine.device)
+
+    def draw(start: int) -> Batch:
+        pictures = np.asarray(data.pictures[start : start + ENCODED_AT_ONCE])
+        return {"pictures": torch.tensor(pictures), "pixels": clip_pixels(pictures)}
+
     latents, embeds = [], []
-    for start in range(0, len(data.entries), 4):
-        pictures = np.asarray(data.pictures[start : start + 4])
-        scaled = encode(vae, to_batch(pictures)) * SCALING_FACTOR
-        latents.append(scaled.contiguous())
-        embeds.append(image_embeds(clip, clip_pixels(pictures)))
+    for batch in map(machine.put, machine.batches(draw, range(0, len(data.entries), ENCODED_AT_ONCE))):
+        latents.append((encode(vae, as_seen(batch["pictures"])) * SCALING_FACTOR).contiguous().cpu())
+        embeds.append(image_embeds(clip, batch["pixels"]).cpu())
     return Prepared(data, torch.cat(latents), torch.cat(embeds))
 
 
@@ -154,7 +184,7 @@ def fingerprint(*models: nn.Module) -> float:
     return sum(weight.double().abs().sum().item() for model in models for weight in model.parameters())
 
 
-def open_prepared(file: Path, data: Dataset, vae: AutoencoderKL, clip: CLIPModel) -> Prepared:
+def open_prepared(file: Path, data: Dataset, vae: AutoencoderKL, clip: CLIPModel, machine: Machine) -> Prepared:
     """What `prepare` made for these very models, read from `file` if it is there."""
     key = fingerprint(vae, clip)
     if file.is_file():
@@ -162,7 +192,7 @@ def open_prepared(file: Path, data: Dataset, vae: AutoencoderKL, clip: CLIPModel
         if math.isclose(state["key"], key, rel_tol=1e-5) and len(state["latents"]) == len(data.entries):
             return Prepared(data, state["latents"], state["embeds"])
     logger.info("encoding %d pictures", len(data.entries))
-    prepared = prepare(data, vae, clip)
+    prepared = prepare(data, vae, clip, machine)
     save_atomically({"key": key, "latents": prepared.latents, "embeds": prepared.embeds}, file)
     return prepared
 
@@ -182,21 +212,13 @@ def words_for(entry: Entry, has_edges: bool, has_reference: bool, rng: np.random
 class Teller:
     """Draws batches; each depends on its step alone."""
 
-    def __init__(
-        self, prepared: Prepared, clip: CLIPModel, tokenizer: CLIPTokenizer, batch: int, mixture: Mixture
-    ) -> None:
-        self.prepared, self.clip, self.tokenizer = prepared, clip, tokenizer
+    def __init__(self, prepared: Prepared, tokenizer: CLIPTokenizer, batch: int, mixture: Mixture) -> None:
+        self.prepared, self.tokenizer = prepared, tokenizer
         self.batch, self.mixture = batch, mixture
         self.members = prepared.data.groups()
 
-    @torch.no_grad()
-    def encode_words(self, texts: list[str]) -> torch.Tensor:
-        """(N, 77, 128) as the pipelines compute them, padding included."""
-        tokens = self.tokenizer(texts, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
-        return self.clip.text_model(input_ids=tokens.input_ids).last_hidden_state
-
-    def draw(self, step: int) -> tuple[torch.Tensor, Told]:
-        """Clean latents (N, 4, 32, 32) and what is told about them."""
+    def draw(self, step: int) -> Batch:
+        """Clean `latents` (N, 4, 32, 32), `noise` for them, what is told about them, and noise levels of the batch."""
         rng = np.random.default_rng((30, step))
         data = self.prepared.data
         targets = rng.integers(0, len(data.entries), size=self.batch)
@@ -206,47 +228,64 @@ class Teller:
         references = np.where(own, targets, siblings)
         has_reference = rng.random(size=self.batch) < self.mixture.reference
         empty = torch.from_numpy(rng.random(size=(self.batch, 1)) >= EMPTY_REFERENCE_SHARE)
-        edges = np.stack([data.control(index, int(rng.integers(len(CONTROLS)))) for index in targets])
-        has_edges = rng.random(size=self.batch) < self.mixture.edges
+        has_edges = np.arange(self.batch) < max(1, round(self.mixture.edges * self.batch))
+        packed = np.stack([data.packed[index, int(rng.integers(len(CONTROLS)))] for index in targets[has_edges]])
         texts = [words_for(*about, rng) for about in zip(entries, has_edges, has_reference, strict=True)]
-        told = Told(
-            words=self.encode_words(texts),
-            edges=torch.from_numpy(edges).float()[:, None].expand(-1, 3, -1, -1),
-            has_edges=torch.from_numpy(has_edges).float(),
-            reference=self.prepared.embeds[references] * empty,
-            has_reference=torch.from_numpy(has_reference).float(),
-        )
-        return self.prepared.latents[targets], told
+        told = {
+            "tokens": self.tokens(texts),
+            "packed": torch.from_numpy(packed),
+            "reference": self.prepared.embeds[references] * empty,
+            "has_reference": torch.from_numpy(has_reference).float(),
+        }
+        clean = self.prepared.latents[targets]
+        return {"latents": clean} | told | self.noise_levels(has_edges, clean.shape, step)
+
+    def noise_levels(self, has_edges: np.ndarray, shape: torch.Size, step: int) -> Batch:
+        """`times` (N,), spread over the batch, and `noise`."""
+        generator = torch.Generator().manual_seed(step)
+        order = torch.randperm(self.batch, generator=generator)
+        spread = (order + torch.rand(self.batch, generator=generator)) / self.batch
+        spread = torch.where(torch.from_numpy(has_edges), spread, spread**self.mixture.noise_power)
+        times = (spread * 1000).long().clamp(max=999)
+        return {"times": times, "noise": torch.randn(shape, generator=generator)}
+
+    def tokens(self, texts: list[str]) -> torch.Tensor:
+        """(N, 77), padding included, as the pipelines have it."""
+        return self.tokenizer(
+            texts, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+        ).input_ids
 
 
-def velocity_loss(
-    painter: Painter, clean: torch.Tensor, told: Told, variance: float, noise_power: float, step: int
-) -> torch.Tensor:
-    """Squared error of the velocity, with the noise levels spread over the batch."""
-    generator = torch.Generator().manual_seed(step)
-    count = len(clean)
-    spread = (torch.arange(count) + torch.rand(count, generator=generator)) / count
-    spread = torch.where(told.has_edges > 0, spread, spread**noise_power)
-    times = (spread * 1000).long().clamp(max=999)
-    noise = torch.randn(clean.shape, generator=generator)
-    alphas = SCHEDULER.alphas_cumprod[times].view(-1, 1, 1, 1)
+class Reader:
+    """Reads the words of a batch with the finished text encoder."""
+
+    def __init__(self, clip: CLIPModel, machine: Machine) -> None:
+        self.clip = clip.to(machine.device).eval()
+
+    @torch.no_grad()
+    def read(self, batch: Batch) -> Batch:
+        """The batch with `words` (N, 77, 128) instead of `tokens` (N, 77)."""
+        words = self.clip.text_model(input_ids=batch["tokens"]).last_hidden_state
+        return {name: values for name, values in batch.items() if name != "tokens"} | {"words": words}
+
+
+def velocity_losses(painter: Painter, batch: Batch, variance: float) -> Losses:
+    """Squared error of the velocity, named. variance: of all clean latents."""
+    told, clean, noise = Told.of(batch), batch["latents"], batch["noise"]
+    alphas = alphas_on(clean.device)[batch["times"]].view(-1, 1, 1, 1)
     noisy = alphas.sqrt() * clean + (1 - alphas).sqrt() * noise
     velocity = alphas.sqrt() * noise - (1 - alphas).sqrt() * clean
-    near_edges = functional.max_pool2d(told.edges[:, :1], 8) * told.has_edges[:, None, None, None]
+    near_edges = filled(functional.max_pool2d(told.edges[:, :1], 8), len(clean))
     # Dividing by the target's variance makes every noise level count the same: latents vary less than noise.
     weight = (1 + EDGE_WEIGHT * near_edges) / (alphas + (1 - alphas) * variance)
-    predicted = painter(noisy.contiguous(memory_format=torch.channels_last), times, told)
-    return ((predicted - velocity).square() * weight).sum() / (weight.sum() * LATENT_CHANNELS)
+    predicted = painter(noisy, batch["times"], told)
+    return {"velocity": ((predicted - velocity).square() * weight).sum() / (weight.sum() * LATENT_CHANNELS)}
 
 
-SCHEDULER = build_scheduler()
-
-
-def diffusion_losses(painter: Painter, teller: Teller, step: int) -> Losses:
-    """The one loss of a step, named."""
-    clean, told = teller.draw(step)
-    variance = float(teller.prepared.latents.var())
-    return {"velocity": velocity_loss(painter, clean, told, variance, teller.mixture.noise_power, step)}
+@cache
+def alphas_on(device: torch.device) -> torch.Tensor:
+    """The signal's shares of the variance, (1000,), on a device; a recorded pass can't fetch them."""
+    return build_scheduler().alphas_cumprod.to(device)
 
 
 @dataclass(frozen=True)
@@ -259,9 +298,12 @@ class Leg:
     clip: CLIPModel
 
 
-def train_diffusion(prepared: Prepared, tokenizer: CLIPTokenizer, leg: Leg, work: Path, start: Painter) -> Painter:
+def train_diffusion(
+    prepared: Prepared, tokenizer: CLIPTokenizer, leg: Leg, work: Path, start: Painter, machine: Machine
+) -> Painter:
     """The painter that `start` becomes in this leg, averaged."""
-    painter = start.requires_grad_().to(memory_format=torch.channels_last)
-    teller = Teller(prepared, leg.clip.eval(), tokenizer, leg.schedule.batch, leg.mixture)
-    stage = Stage(leg.name, painter, leg.schedule, work)
-    return cast(Painter, stage.run(lambda step: diffusion_losses(painter, teller, step)))
+    painter = start.requires_grad_().to(memory_format=machine.layout)
+    teller = Teller(prepared, tokenizer, leg.schedule.batch, leg.mixture)
+    stage = Stage(leg.name, painter, leg.schedule, work, machine, machine.fast_dtype, recorded=True)
+    losses = partial(velocity_losses, variance=float(prepared.latents.var()))
+    return cast(Painter, stage.run(teller.draw, losses, Reader(leg.clip, machine).read))

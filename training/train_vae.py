@@ -6,6 +6,7 @@ draws, so that the stock preview shows the right colours and no colour axis is f
 
 from __future__ import annotations
 
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch.nn import functional
 from .architecture import LATENT_CHANNELS, SCALING_FACTOR, build_vae
 from .colour_path import PREVIEW, carry_colours
 from .dataset import SIZE, Dataset
-from .loop import Losses, Schedule, Stage
+from .loop import Batch, Losses, Machine, Schedule, Stage
 
 # Deviation from the preview's colour that costs nothing: the latents need room for detail.
 PREVIEW_SLACK = 0.2
@@ -24,7 +25,8 @@ LATENT_NOISE = 0.03
 LOG_VARIANCE = -6.0
 # How much stronger than the picture ComfyUI's preview may look.
 MOST_CONTRAST = 1.6
-CROP = 96
+CROP = 128
+WHOLE_FROM = 0.85
 # Pixels between the two ends of each difference that the texture loss compares, (down, right).
 TEXTURE_STEPS = ((0, 2), (2, 0), (0, 5), (5, 0), (4, 4), (4, -4), (0, 8), (8, 0))
 
@@ -39,26 +41,32 @@ def decode(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
     return vae.decoder(vae.post_quant_conv(latents))
 
 
-def sample_crops(data: Dataset, step: int, schedule: Schedule) -> torch.Tensor:
-    """A batch (N, 3, side, side) in -1..1 for one step.
+def sample_crops(data: Dataset, step: int, schedule: Schedule) -> Batch:
+    """A batch for one step: `pictures` (N, side, side, 3) uint8, and the latents' `noise`.
 
     The last steps see whole pictures: group norms must meet the statistics they will be used with.
     """
     rng = np.random.default_rng((10, step))
-    whole = step > 0.93 * schedule.steps
-    side, count = (SIZE, 1) if whole else (CROP, schedule.batch)
+    whole = step > WHOLE_FROM * schedule.steps
+    side = SIZE if whole else CROP
+    count = max(1, schedule.batch * CROP**2 // SIZE**2) if whole else schedule.batch
     crops = []
     for index in rng.integers(0, len(data.entries), size=count):
         top, left = rng.integers(0, SIZE - side + 1, size=2)
         crop = data.pictures[index, top : top + side, left : left + side]
         crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
-    return to_batch(np.stack(crops))
+    noise = rng.normal(size=(count, LATENT_CHANNELS, side // 8, side // 8)).astype(np.float32)
+    return {"pictures": torch.from_numpy(np.stack(crops)), "noise": torch.from_numpy(noise)}
+
+
+def as_seen(pictures: torch.Tensor) -> torch.Tensor:
+    """(N, S, S, 3) uint8 to (N, 3, S, S) in -1..1."""
+    return (pictures.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def to_batch(pictures: np.ndarray) -> torch.Tensor:
-    """(N, S, S, 3) uint8 to (N, 3, S, S) in -1..1."""
-    batch = torch.tensor(pictures).permute(0, 3, 1, 2)
-    return (batch.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+    """`as_seen` of an array."""
+    return as_seen(torch.tensor(pictures))
 
 
 def high_pass(pictures: torch.Tensor) -> torch.Tensor:
@@ -83,19 +91,24 @@ def texture(pictures: torch.Tensor) -> torch.Tensor:
     return functional.avg_pool2d(torch.cat(differences, dim=1), 16, stride=8)
 
 
+@cache
+def preview_on(device: torch.device) -> torch.Tensor:
+    """PREVIEW on a device; a recorded pass can't fetch it."""
+    return PREVIEW.to(device)
+
+
 def preview_error(latents: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
     """Distance of the preview's colours from the picture reduced by 8, beyond the slack."""
-    shown = torch.einsum("nchw,cd->ndhw", latents, PREVIEW)
+    shown = torch.einsum("nchw,cd->ndhw", latents, preview_on(latents.device))
     off = (shown - functional.avg_pool2d(pictures, 8)).abs()
     return functional.relu(off - PREVIEW_SLACK).mean()
 
 
-def vae_losses(vae: AutoencoderKL, pictures: torch.Tensor, step: int) -> Losses:
+def vae_losses(vae: AutoencoderKL, batch: Batch) -> Losses:
     """The named losses of one batch."""
-    generator = torch.Generator().manual_seed(step)
-    latents = encode(vae, pictures)
-    noisy = latents + LATENT_NOISE * torch.randn(latents.shape, generator=generator)
-    output = decode(vae, noisy)
+    pictures = as_seen(batch["pictures"])
+    latents = encode(vae, pictures.to(vae.dtype)).float()
+    output = decode(vae, (latents + LATENT_NOISE * batch["noise"]).to(vae.dtype)).float()
     return {
         "l1": (output - pictures).abs().mean(),
         "mse": 1.0 * functional.mse_loss(output, pictures),
@@ -126,8 +139,8 @@ def spread_out(latents: torch.Tensor) -> torch.Tensor:
 def scale_latents(vae: AutoencoderKL, data: Dataset) -> AutoencoderKL:
     """Move SD 1.5's scaling factor and an even spread into the quantising layers; fix the variance."""
     pictures = np.asarray(data.pictures[:: max(1, len(data.entries) // 60)])
-    latents = torch.cat([encode(vae, to_batch(picture[None])) for picture in pictures])
-    matrix = spread_out(latents) / SCALING_FACTOR
+    latents = torch.cat([encode(vae, to_batch(picture[None]).to(vae.device)).cpu() for picture in pictures])
+    matrix = (spread_out(latents) / SCALING_FACTOR).to(vae.device)
     quant, post = vae.quant_conv, vae.post_quant_conv
     quant.weight[:LATENT_CHANNELS] = torch.einsum("ij,jchw->ichw", matrix, quant.weight[:LATENT_CHANNELS])
     quant.bias[:LATENT_CHANNELS] = matrix @ quant.bias[:LATENT_CHANNELS]
@@ -137,10 +150,10 @@ def scale_latents(vae: AutoencoderKL, data: Dataset) -> AutoencoderKL:
     return vae
 
 
-def train_vae(data: Dataset, schedule: Schedule, work: Path) -> AutoencoderKL:
+def train_vae(data: Dataset, schedule: Schedule, work: Path, machine: Machine) -> AutoencoderKL:
     """The trained autoencoder, its latents scaled as SD 1.5's are."""
     torch.manual_seed(1)
-    vae = carry_colours(build_vae()).to(memory_format=torch.channels_last)
-    stage = Stage("vae", vae, schedule, work)
-    average = stage.run(lambda step: vae_losses(vae, sample_crops(data, step, schedule), step))
+    vae = carry_colours(build_vae()).to(memory_format=machine.layout)
+    stage = Stage("vae", vae, schedule, work, machine, machine.fast_dtype, recorded=True)
+    average = stage.run(partial(sample_crops, data, schedule=schedule), vae_losses)
     return scale_latents(average, data)

@@ -9,31 +9,28 @@ A killed run goes on from its last checkpoint when it is started again with the 
 
 from __future__ import annotations
 
-import copy
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from safetensors.torch import load_file
+from torch import nn
 from torch.nn import functional
 from transformers import CLIPModel
 
 from .architecture import build_scheduler
-from .dataset import open_dataset, plan
-from .further import Recipe, read_arguments
-from .loop import Losses, Schedule, Stage
+from .loop import Batch, Losses, Machine, Stage
 from .low_rank import LowRank
+from .recipe import Recipe, first_pictures, read_arguments
 from .tokenizer import build_tokenizer
-from .train_diffusion import Mixture, Painter, Teller, Told, open_prepared
+from .train_diffusion import Mixture, Painter, Reader, Teller, Told, open_prepared
 
 FILE = "lora-tiny/lcm-lora_tiny.safetensors"
 logger = logging.getLogger("style_pack.training")
 
-RANK = 10  # 0.9 MB
+RANK = 10  # 1.6 MB
 UNCHANGED = ("conv_in", "conv_out", "time_embedding")
 GUIDANCE = 1.5  # the teacher's, which models/README.md recommends
 SOLVER_STEPS = 50  # `original_inference_steps` of diffusers' LCMScheduler
@@ -43,13 +40,6 @@ SIGMA_DATA, TIME_SCALE = 0.5, 10.0
 HUBER = 0.001
 MIXTURE = Mixture(edges=0.85, reference=0.85)
 ALPHAS = torch.cat([build_scheduler().alphas_cumprod, torch.ones(1)])  # the last one, at index -1, is the clean picture
-
-
-RECIPES = {
-    # At a rate of 1e-3 the student agreed with itself on noise: nothing but the last step ties it to pictures.
-    "full": Recipe(135, 7, Schedule(steps=300, batch=8, learning_rate=2e-4, warm_up=50, averaging=0.98, save_every=50)),
-    "smoke": Recipe(6, 2, Schedule(steps=2, batch=2, learning_rate=1e-3, save_every=1)),
-}
 
 
 def load_painter(models: Path) -> Painter:
@@ -71,7 +61,7 @@ def load_clip(models: Path) -> CLIPModel:
 
 def at(times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Shares of signal and noise, (N, 1, 1, 1) each, at timesteps of which -1 is the clean picture."""
-    alphas = ALPHAS[times].view(-1, 1, 1, 1)
+    alphas = ALPHAS.to(times.device)[times].view(-1, 1, 1, 1)
     return alphas.sqrt(), (1 - alphas).sqrt()
 
 
@@ -92,20 +82,29 @@ def untold(told: Told, nothing: torch.Tensor) -> Told:
 class Distiller:
     """Teacher and student are one painter, with the changes off and on."""
 
-    def __init__(self, painter: Painter, teller: Teller) -> None:
-        self.painter, self.teller = painter, teller
+    def __init__(self, painter: Painter, teller: Teller, reader: Reader) -> None:
+        self.painter, self.teller, self.reader = painter, teller, reader
         self.student = LowRank(painter.unet, RANK, UNCHANGED)
-        self.nothing = teller.encode_words([""])
 
-    def losses(self, step: int) -> Losses:
-        """Distance of the student's picture from its own one solver step later, as the teacher solves it."""
-        clean, told = self.teller.draw(step)
+    def draw(self, step: int) -> Batch:
+        """What the teller draws, at `times` of the solver."""
+        batch = self.teller.draw(step)
         generator = torch.Generator().manual_seed(step)
-        times = torch.randint(1, SOLVER_STEPS + 1, (len(clean),), generator=generator) * SPACING - 1
+        times = torch.randint(1, SOLVER_STEPS + 1, (len(batch["times"]),), generator=generator) * SPACING - 1
+        return batch | {"times": times, "no_tokens": self.teller.tokens([""])}
+
+    def read(self, batch: Batch) -> Batch:
+        """The batch with its `words`, and `nothing` (1, 77, 128) that the unguided half is told."""
+        nothing = self.reader.read({"tokens": batch.pop("no_tokens")})["words"]
+        return self.reader.read(batch) | {"nothing": nothing}
+
+    def losses(self, _: nn.Module, batch: Batch) -> Losses:
+        """Distance of the student's picture from its own one solver step later, as the teacher solves it."""
+        told, times, clean = Told.of(batch), batch["times"], batch["latents"]
         signal, noise_share = at(times)
-        noisy = signal * clean + noise_share * torch.randn(clean.shape, generator=generator)
+        noisy = signal * clean + noise_share * batch["noise"]
         with torch.no_grad():
-            later = self.solved(noisy, times, told)
+            later = self.solved(noisy, times, told, batch["nothing"])
             self.student.switch(True)
             after = times - SPACING
             velocity = self.painter(later, after.clamp(min=0), told)
@@ -113,10 +112,10 @@ class Distiller:
         answer = consistent(noisy, times, self.painter(noisy, times, told))
         return {"consistency": (functional.mse_loss(answer, target, reduction="none") + HUBER**2).sqrt().mean() - HUBER}
 
-    def solved(self, noisy: torch.Tensor, times: torch.Tensor, told: Told) -> torch.Tensor:
+    def solved(self, noisy: torch.Tensor, times: torch.Tensor, told: Told, nothing: torch.Tensor) -> torch.Tensor:
         """One DDIM step of the guided teacher, over SPACING timesteps."""
         self.student.switch(False)
-        without = self.painter(noisy, times, untold(told, self.nothing))
+        without = self.painter(noisy, times, untold(told, nothing))
         velocity = without + GUIDANCE * (self.painter(noisy, times, told) - without)
         signal, noise_share = at(times)
         picture, noise = signal * noisy - noise_share * velocity, noise_share * noisy + signal * velocity
@@ -124,27 +123,24 @@ class Distiller:
         return signal * picture + noise_share * noise
 
 
-def distil(recipe: Recipe, models: Path, work: Path) -> LowRank:
-    """The averaged student."""
-    tokenizer = build_tokenizer()
+def distil_turbo(recipe: Recipe, models: Path, work: Path, machine: Machine) -> None:
+    """Write the averaged student of the models' painter as their LoRA."""
     clip = load_clip(models)
     vae = AutoencoderKL.from_pretrained(models / "sd-tiny" / "vae", local_files_only=True).float().eval()
-    # The same first groups as StyleJudge's, so that one drawn set serves both.
-    data = open_dataset(work / "judge", plan(recipe.groups, recipe.per_group, held_out=False))
-    prepared = open_prepared(work / "turbo_prepared.pt", data, vae, clip)
+    prepared = open_prepared(work / "turbo_prepared.pt", first_pictures(recipe, work), vae, clip, machine)
     torch.manual_seed(4)
-    teller = Teller(prepared, clip, tokenizer, recipe.schedule.batch, MIXTURE)
-    distiller = Distiller(load_painter(models), teller)
-    stage = Stage("turbo", distiller.student.changes, recipe.schedule, work)
-    run = cast(Callable[[int], Losses], distiller.losses)
-    distiller.student.changes.load_state_dict(copy.deepcopy(stage.run(run).state_dict()))
-    return distiller.student
+    teller = Teller(prepared, build_tokenizer(), recipe.turbo.batch, MIXTURE)
+    distiller = Distiller(load_painter(models).to(machine.device), teller, Reader(clip, machine))
+    student = distiller.student
+    stage = Stage("turbo", student.changes.to(machine.device), recipe.turbo, work, machine)
+    averaged = stage.run(distiller.draw, distiller.losses, distiller.read)
+    student.changes.load_state_dict(averaged.state_dict())
+    student.write(models / FILE)
+    logger.info("wrote %s", models / FILE)
 
 
 def main() -> None:
-    recipe, models, work = read_arguments("training.turbo", "Distil the LoRA for speed turbo.", "the LoRA", RECIPES)
-    distil(recipe, models, work).write(models / FILE)
-    logger.info("wrote %s", models / FILE)
+    distil_turbo(*read_arguments("training.turbo", "Distil the LoRA for speed turbo.", "the LoRA"))
 
 
 if __name__ == "__main__":

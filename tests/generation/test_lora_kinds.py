@@ -23,13 +23,13 @@ State = dict[str, torch.Tensor]
 STRENGTH = 0.7
 NOISE = torch.Generator().manual_seed(11)
 # Layers of the bundled UNet by diffusers' names, with (out, in): attention, cross-attention, a convolution, a bias.
-QUERY = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"  # (64, 64)
-KEY = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"  # (96, 128)
-OUT = "up_blocks.0.attentions.1.transformer_blocks.0.attn1.to_out.0"  # (96, 96)
-CONV = "down_blocks.1.resnets.0.conv1"  # (64, 32, 3, 3)
-PROJECTION = "mid_block.attentions.0.proj_in"  # (96, 96, 1, 1)
+QUERY = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"  # (128, 128)
+KEY = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"  # (160, 128)
+OUT = "up_blocks.0.attentions.1.transformer_blocks.0.attn1.to_out.0"  # (160, 160)
+CONV = "down_blocks.1.resnets.0.conv1"  # (128, 64, 3, 3)
+PROJECTION = "mid_block.attentions.0.proj_in"  # (160, 160, 1, 1)
 TEXT = "encoder.layers.0.self_attn.q_proj"  # (128, 128)
-SIZES = {QUERY: (64, 64), KEY: (96, 128), OUT: (96, 96), CONV: (64, 32, 3, 3), PROJECTION: (96, 96, 1, 1)}
+SIZES = {QUERY: (128, 128), KEY: (160, 128), OUT: (160, 160), CONV: (128, 64, 3, 3), PROJECTION: (160, 160, 1, 1)}
 # The same layers by Stable Diffusion's own names.
 LDM = {
     QUERY: "input_blocks.3.1.transformer_blocks.0.attn1.to_q",
@@ -78,70 +78,74 @@ def kinds() -> dict[str, State]:
     plain = factors(query, SIZES[QUERY])
     text = factors("text_encoders.clip_l.transformer.text_model." + TEXT, (128, 128))
     tucker = {f"{conv}.hada_t{n}": draw(4, 4, 3, 3) for n in "12"}
-    tucker |= {f"{conv}.hada_w{n}_a": draw(4, 64) for n in "12"} | {f"{conv}.hada_w{n}_b": draw(4, 32) for n in "12"}
+    tucker |= {f"{conv}.hada_w{n}_a": draw(4, 128) for n in "12"} | {f"{conv}.hada_w{n}_b": draw(4, 64) for n in "12"}
     return {
         "kohya": of_all(kohya) | {f"{query}.alpha": alpha},
         "comfyui": of_all(lambda name: f"diffusion_model.{LDM[name]}") | text,
         "ldm": of_all(lambda name: kohya(LDM[name])),
         "lycoris_prefix": of_all(lambda name: "lycoris_" + name.replace(".", "_")),
-        "diffusers": factors(f"unet.{QUERY.replace('.to_q', '.processor.to_q')}", (64, 64), "lora_A", "lora_B"),
+        "diffusers": factors(f"unet.{QUERY.replace('.to_q', '.processor.to_q')}", (128, 128), "lora_A", "lora_B"),
         "no_weight_suffix": {
-            f"diffusion_model.{LDM[QUERY]}.lora_A": draw(4, 64),
-            f"diffusion_model.{LDM[QUERY]}.lora_B": draw(64, 4),
+            f"diffusion_model.{LDM[QUERY]}.lora_A": draw(4, 128),
+            f"diffusion_model.{LDM[QUERY]}.lora_B": draw(128, 4),
         },
         "default_adapter": {
-            f"diffusion_model.{LDM[QUERY]}.lora_A.default.weight": draw(4, 64),
-            f"diffusion_model.{LDM[QUERY]}.lora_B.default.weight": draw(64, 4),
+            f"diffusion_model.{LDM[QUERY]}.lora_A.default.weight": draw(4, 128),
+            f"diffusion_model.{LDM[QUERY]}.lora_B.default.weight": draw(128, 4),
         },
         "text_only": factors(
             "lora_te_text_model_" + TEXT.replace(".self_attn.", ".self_attn_").replace(".", "_"), (128, 128)
         ),
         "mid": {
-            f"{conv}.lora_down.weight": draw(4, 32, 1, 1),
+            f"{conv}.lora_down.weight": draw(4, 64, 1, 1),
             f"{conv}.lora_mid.weight": draw(4, 4, 3, 3),
-            f"{conv}.lora_up.weight": draw(64, 4, 1, 1),
+            f"{conv}.lora_up.weight": draw(128, 4, 1, 1),
             f"{conv}.alpha": alpha,
         },
-        "loha": loha(query, (64, 64)) | loha(conv, SIZES[CONV]),
+        "loha": loha(query, (128, 128)) | loha(conv, SIZES[CONV]),
         "loha_tucker": tucker | {f"{conv}.alpha": alpha},
-        "lokr_whole": {f"{query}.lokr_w1": draw(4, 4), f"{query}.lokr_w2": draw(16, 16), f"{query}.alpha": alpha},
+        "lokr_whole": {f"{query}.lokr_w1": draw(4, 4), f"{query}.lokr_w2": draw(32, 32), f"{query}.alpha": alpha},
         "lokr_factored": {
             f"{query}.lokr_w1_a": draw(4, 2),
             f"{query}.lokr_w1_b": draw(2, 4),
-            f"{query}.lokr_w2_a": draw(16, 3),
-            f"{query}.lokr_w2_b": draw(3, 16),
+            f"{query}.lokr_w2_a": draw(32, 3),
+            f"{query}.lokr_w2_b": draw(3, 32),
             f"{query}.alpha": alpha,
         },
         "lokr_half": {
             f"{query}.lokr_w1": draw(4, 4),
-            f"{query}.lokr_w2_a": draw(16, 3),
-            f"{query}.lokr_w2_b": draw(3, 16),
+            f"{query}.lokr_w2_a": draw(32, 3),
+            f"{query}.lokr_w2_b": draw(3, 32),
             f"{query}.alpha": alpha,
         },
-        "lokr_conv": {f"{conv}.lokr_w1": draw(4, 4), f"{conv}.lokr_w2": draw(16, 8, 3, 3)},
-        "dora_columns": plain | {f"{query}.dora_scale": draw(1, 64).abs() + 1, f"{query}.alpha": alpha},
-        "dora_rows": plain | {f"{query}.dora_scale": draw(64, 1).abs() + 1},
-        "dora_conv": factors(conv, SIZES[CONV]) | {f"{conv}.dora_scale": draw(1, 32, 1, 1).abs() + 1},
-        "dora_of_loha": loha(query, (64, 64)) | {f"{query}.dora_scale": draw(1, 64).abs() + 1},
-        "glora": glora(query, 64, old=False) | {f"{query}.alpha": alpha},
-        "glora_old": glora(query, 64, old=True) | {f"{query}.alpha": alpha},
-        "oft": {f"{query}.oft_blocks": draw(8, 8, 8), f"{query}.alpha": torch.tensor(0.5)},
-        "oft_conv": {f"{conv}.oft_blocks": draw(8, 8, 8)},
-        "boft": {f"{query}.oft_blocks": draw(3, 8, 8, 8), f"{query}.alpha": torch.tensor(0.5)},
+        "lokr_conv": {f"{conv}.lokr_w1": draw(4, 4), f"{conv}.lokr_w2": draw(32, 16, 3, 3)},
+        "dora_columns": plain | {f"{query}.dora_scale": draw(1, 128).abs() + 1, f"{query}.alpha": alpha},
+        "dora_rows": plain | {f"{query}.dora_scale": draw(128, 1).abs() + 1},
+        "dora_conv": factors(conv, SIZES[CONV]) | {f"{conv}.dora_scale": draw(1, 64, 1, 1).abs() + 1},
+        "dora_of_loha": loha(query, (128, 128)) | {f"{query}.dora_scale": draw(1, 128).abs() + 1},
+        "glora": glora(query, 128, old=False) | {f"{query}.alpha": alpha},
+        "glora_old": glora(query, 128, old=True) | {f"{query}.alpha": alpha},
+        "oft": {f"{query}.oft_blocks": draw(16, 8, 8), f"{query}.alpha": torch.tensor(0.5)},
+        "oft_conv": {f"{conv}.oft_blocks": draw(16, 8, 8)},
+        "boft": {f"{query}.oft_blocks": draw(3, 16, 8, 8), f"{query}.alpha": torch.tensor(0.5)},
         "boft_rescaled": {
-            f"{query}.oft_blocks": draw(3, 8, 8, 8),
-            f"{query}.rescale": draw(64, 1) + 1,
+            f"{query}.oft_blocks": draw(3, 16, 8, 8),
+            f"{query}.rescale": draw(128, 1) + 1,
             f"{query}.alpha": torch.tensor(0.0),
         },
-        "difference": {f"{query}.diff": draw(64, 64), f"{conv}.diff": draw(*SIZES[CONV]), f"{conv}.diff_b": draw(64)},
+        "difference": {
+            f"{query}.diff": draw(128, 128),
+            f"{conv}.diff": draw(*SIZES[CONV]),
+            f"{conv}.diff_b": draw(128),
+        },
         "comfyui_trainer": {
             "diffusion_model.out.2.bias.diff": draw(4),
-            f"diffusion_model.{LDM[CONV]}.diff_b": draw(64),
-            f"diffusion_model.{LDM[QUERY]}.lora_down.weight": draw(4, 64),
-            f"diffusion_model.{LDM[QUERY]}.lora_up.weight": draw(64, 4),
+            f"diffusion_model.{LDM[CONV]}.diff_b": draw(128),
+            f"diffusion_model.{LDM[QUERY]}.lora_down.weight": draw(4, 128),
+            f"diffusion_model.{LDM[QUERY]}.lora_up.weight": draw(128, 4),
         },
-        "norms": {f"{kohya('conv_norm_out')}.w_norm": draw(32), f"{kohya('conv_norm_out')}.b_norm": draw(32)} | plain,
-        "set": {f"{query}.set_weight": draw(64, 64)},
+        "norms": {f"{kohya('conv_norm_out')}.w_norm": draw(64), f"{kohya('conv_norm_out')}.b_norm": draw(64)} | plain,
+        "set": {f"{query}.set_weight": draw(128, 128)},
         "bundled_embedding": plain | {"bundle_emb.tok.string_to_param.*": draw(2, 128), "clip_l": draw(2, 128)},
         "another_layer": of_all(kohya) | factors("lora_unet_extra_layer", (8, 8)),
         "half_precision": {key: value.bfloat16() for key, value in of_all(kohya).items()},
@@ -212,7 +216,7 @@ def test_weights_kept_in_less_are_changed_alike(
 def test_peft_reads_its_settings_from_the_file_beside(pipeline: StylePipeline, tmp_path: Path) -> None:
     """peft writes alpha, rank-stabilised scales and patterns into adapter_config.json alone."""
     stem = f"base_model.model.{QUERY}"
-    file = save(tmp_path / "adapter_model.safetensors", factors(stem, (64, 64), "lora_A", "lora_B"))
+    file = save(tmp_path / "adapter_model.safetensors", factors(stem, (128, 128), "lora_A", "lora_B"))
     settings = tmp_path / "adapter_config.json"
 
     def read() -> Lora:
@@ -236,21 +240,21 @@ def test_peft_reads_its_settings_from_the_file_beside(pipeline: StylePipeline, t
 
 
 def test_a_dora_of_peft_has_rows_as_long_as_it_learned(pipeline: StylePipeline, tmp_path: Path) -> None:
-    stem, lengths = f"base_model.model.{QUERY}", draw(64).abs() + 1
-    state = factors(stem, (64, 64), "lora_A", "lora_B") | {f"{stem}.lora_magnitude_vector": lengths}
+    stem, lengths = f"base_model.model.{QUERY}", draw(128).abs() + 1
+    state = factors(stem, (128, 128), "lora_A", "lora_B") | {f"{stem}.lora_magnitude_vector": lengths}
     change = add_lora(pipeline, save(tmp_path / "x.safetensors", state), 1.0).loras[0].changes["unet"]
     weight: Any = pipeline.denoiser.unet.get_submodule(QUERY).weight
     changed = change[f"{QUERY}.weight"].added_to(weight.float(), 1.0)
     assert torch.allclose(changed.norm(dim=1), lengths, atol=1e-5)
     straight = weight + state[f"{stem}.lora_B.weight"] @ state[f"{stem}.lora_A.weight"]
-    assert torch.allclose(torch.cosine_similarity(changed, straight), torch.ones(64), atol=1e-5)
+    assert torch.allclose(torch.cosine_similarity(changed, straight), torch.ones(128), atol=1e-5)
 
 
 def test_a_lokr_with_a_tucker_core_is_the_product_at_each_place_of_the_window(
     pipeline: StylePipeline, tmp_path: Path
 ) -> None:
     """ComfyUI logs an error for this kind of convolution and leaves the weight as it was."""
-    stem, first, core, a, b = kohya(CONV), draw(4, 4), draw(3, 3, 3, 3), draw(3, 16), draw(3, 8)
+    stem, first, core, a, b = kohya(CONV), draw(4, 4), draw(3, 3, 3, 3), draw(3, 32), draw(3, 16)
     state = {f"{stem}.lokr_w1": first, f"{stem}.lokr_t2": core, f"{stem}.lokr_w2_a": a, f"{stem}.lokr_w2_b": b}
     change = add_lora(pipeline, save(tmp_path / "x.safetensors", state), 1.0).loras[0].changes["unet"][f"{CONV}.weight"]
     difference = change.added_to(torch.zeros(SIZES[CONV]), 1.0)
@@ -272,25 +276,25 @@ def test_what_changes_nothing_here_is_told(pipeline: StylePipeline, tmp_path: Pa
     ("state", "sentence"),
     [
         (
-            {f"{kohya(QUERY)}.hada_w1_a": draw(64, 4), f"{kohya(QUERY)}.hada_w1_b": draw(4, 64)},
+            {f"{kohya(QUERY)}.hada_w1_a": draw(128, 4), f"{kohya(QUERY)}.hada_w1_b": draw(4, 128)},
             "one half .*hada_w2_a is",
         ),
         ({f"{kohya(QUERY)}.lokr_w1": draw(4, 4)}, "one half of layer .*lokr_w2_a is missing"),
         (
-            factors(kohya(QUERY), (64, 64)) | {f"{kohya(QUERY)}.alpha": torch.tensor(float("nan"))},
+            factors(kohya(QUERY), (128, 128)) | {f"{kohya(QUERY)}.alpha": torch.tensor(float("nan"))},
             r"without a value \(NaN",
         ),
         (
-            {key: value * float("nan") for key, value in factors(kohya(QUERY), (64, 64)).items()},
+            {key: value * float("nan") for key, value in factors(kohya(QUERY), (128, 128)).items()},
             r"without a value \(NaN",
         ),
-        (loha(kohya(QUERY), (64, 32)), "or have another size there"),
+        (loha(kohya(QUERY), (128, 32)), "or have another size there"),
         ({f"{kohya(QUERY)}.diff": draw(32, 128)}, "or have another size there"),
         ({f"{kohya(QUERY)}.oft_blocks": draw(5, 8, 8)}, "or have another size there"),
         ({f"{kohya(QUERY)}.oft_blocks": draw(8, 8)}, "has no matrices for layer"),
-        ({f"{kohya(KEY)}.hada_w1_a": draw(96, 4), f"{kohya(KEY)}.hada_w1_b": draw(4, 2048)}, "is a LoRA for SDXL"),
-        ({f"{kohya(KEY)}.lokr_w1": draw(4, 16), f"{kohya(KEY)}.lokr_w2": draw(24, 128)}, "is a LoRA for SDXL"),
-        (factors(kohya(KEY), (96, 128), rank=0), "changes no layer at all"),
+        ({f"{kohya(KEY)}.hada_w1_a": draw(160, 4), f"{kohya(KEY)}.hada_w1_b": draw(4, 2048)}, "is a LoRA for SDXL"),
+        ({f"{kohya(KEY)}.lokr_w1": draw(4, 16), f"{kohya(KEY)}.lokr_w2": draw(40, 128)}, "is a LoRA for SDXL"),
+        (factors(kohya(KEY), (160, 128), rank=0), "changes no layer at all"),
     ],
 )
 def test_a_damaged_or_foreign_lora_is_one_sentence(

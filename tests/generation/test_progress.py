@@ -45,7 +45,7 @@ def test_what_is_shown_last_is_nearly_the_picture(pipeline: StylePipeline, sched
     settings = replace(SETTINGS, scheduler=scheduler, num_inference_steps=8)
     result = generate(pipeline, settings, edges(), [reference()], lambda step, steps, clean: shown.append(clean))
     off = [float((clean - result.latents).abs().mean()) for clean in shown]
-    allowed = 0.16 if scheduler == "pndm" else 0.15  # pndm's last step mixes in those before it
+    allowed = 0.18 if scheduler == "pndm" else 0.15  # pndm's last step mixes in those before it
     assert off[-1] < allowed * float(result.latents.abs().mean())
     assert off[-1] < off[0]
 

@@ -20,7 +20,7 @@ def loras(comfy_nodes: dict[str, Any]) -> Path:
     folder = Path(folder_paths.get_folder_paths("loras")[0])
     folder.mkdir(parents=True, exist_ok=True)
     for name, width in (("tiny", 128), ("sdxl", 2048)):
-        state = {f"{LAYER}.lora_down.weight": torch.ones(2, width), f"{LAYER}.lora_up.weight": torch.ones(96, 2)}
+        state = {f"{LAYER}.lora_down.weight": torch.ones(2, width), f"{LAYER}.lora_up.weight": torch.ones(160, 2)}
         save(folder / f"{name}.safetensors", state)
     return folder
 
@@ -68,7 +68,7 @@ def test_turbo_takes_the_bundled_models_own_lora(
 ) -> None:
     own = save(
         tmp_path / "lcm_own.safetensors",
-        {f"{LAYER}.lora_down.weight": torch.ones(2, 128), f"{LAYER}.lora_up.weight": torch.ones(96, 2)},
+        {f"{LAYER}.lora_down.weight": torch.ones(2, 128), f"{LAYER}.lora_up.weight": torch.ones(160, 2)},
     )
     info = turbo(comfy_nodes, monkeypatch, own)
     made = {key: info["settings"][key] for key in ("scheduler", "num_inference_steps", "guidance_scale")}
