@@ -115,3 +115,12 @@ def test_a_used_up_budget_is_told_of_and_no_comfyui_is_needed(monkeypatch: pytes
     lines = run("gpu.py", "--size", "small", "--device", "cpu", "--sides", "64", "--steps", 2, "--budget", 0)
     skipped = [line["part"] for line in lines if "skipped" in line]
     assert skipped == ["seconds", "memory", "parity", "interrupt", "ladder", "stock graph"]
+
+
+def test_what_the_reference_adds() -> None:
+    [line] = run("rag_gain.py", "--looks", 1)
+    assert line["prompts"] == 2
+    assert line["reference_found"] == 1  # there is one look
+    for way in ("words", "sketch", "reference", "both"):
+        assert all(0 <= share <= 1 for share in line[way].values())
+    assert line["both"]["lines_found"] > line["words"]["lines_found"]
