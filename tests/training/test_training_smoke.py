@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -77,40 +77,19 @@ def test_a_second_run_goes_on_from_the_checkpoints(trained: Path) -> None:
     assert (trained / "again" / "lora-tiny" / "lcm-lora_tiny.safetensors").is_file()
 
 
-def test_batches_that_workers_draw_ahead_are_the_same(trained: Path) -> None:
-    from training.dataset import open_dataset, plan
-    from training.loop import Machine, Schedule
-    from training.train_vae import sample_crops
+def check(name: str, folder: Path) -> None:
+    command = [sys.executable, str(Path(__file__).with_name("loop_checks.py")), name, str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3600)
+    assert done.returncode == 0, done.stderr[-2000:]
 
-    data = open_dataset(trained / "work" / "pictures", plan(6, 2, held_out=False))
-    draw = partial(sample_crops, data, schedule=Schedule(steps=9, batch=2, learning_rate=1e-3))
-    ahead = list(Machine(workers=2).batches(draw, range(3, 9)))
-    assert len(ahead) == 6
-    for step, batch in zip(range(3, 9), ahead, strict=True):
-        assert all(torch.equal(values, draw(step)[name]) for name, values in batch.items())
+
+def test_batches_that_workers_draw_ahead_are_the_same(trained: Path) -> None:
+    check("ahead", trained / "work")
 
 
 def test_a_module_that_computes_in_bf16_learns_in_fp32(tmp_path: Path) -> None:
-    from training.loop import Machine, Schedule, Stage
-
-    def run(dtype: torch.dtype) -> torch.nn.Linear:
-        torch.manual_seed(0)
-        schedule = Schedule(steps=60, batch=8, learning_rate=1e-2, warm_up=1, averaging=0.9, save_every=60)
-        stage = Stage(f"line in {dtype}", torch.nn.Linear(4, 1), schedule, tmp_path, Machine(), dtype)
-
-        def draw(step: int) -> dict[str, torch.Tensor]:
-            return {"x": torch.randn(8, 4, generator=torch.Generator().manual_seed(step))}
-
-        def losses(line: torch.nn.Linear, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            found = line(batch["x"].to(line.weight.dtype)).float()
-            return {"squares": (found - batch["x"].sum(dim=1, keepdim=True)).square().mean()}
-
-        return stage.run(draw, losses)
-
-    wide, narrow = run(torch.float32), run(torch.bfloat16)
-    assert narrow.weight.dtype == torch.float32
-    torch.testing.assert_close(narrow.weight, wide.weight, atol=0.03, rtol=0)
-    assert not torch.equal(narrow.weight, narrow.weight.bfloat16().float())  # small steps add up, which bf16 loses
+    check("narrow", tmp_path)
 
 
 def test_turbo_distils_a_lora_that_the_pack_merges_and_samples_with(trained: Path) -> None:
