@@ -28,6 +28,7 @@ from line_scores import lines_found, mean_gradient, parts_found  # noqa: E402
 from style_judge import StyleJudge  # noqa: E402
 from style_pack.generation.conditioning.references import Reference  # noqa: E402
 from style_pack.generation.edges.score import score_edges  # noqa: E402
+from style_pack.generation.loading.pipeline import StylePipeline  # noqa: E402
 from style_pack.generation.sampler import generate  # noqa: E402
 from style_pack.generation.settings import GenerationSettings  # noqa: E402
 from style_pack.retrieval.encoders.encoder import StyleEncoder  # noqa: E402
@@ -36,10 +37,20 @@ from style_pack.retrieval.search import StyleQuery, search  # noqa: E402
 from style_pack.retrieval.store.store import StyleStore  # noqa: E402
 
 from training.captions import held_out_prompts  # noqa: E402
-from training.dataset import SIZE, Dataset, Entry, draw_entry, line_art, open_dataset, plan, scene_of  # noqa: E402
+from training.dataset import (  # noqa: E402
+    SIZE,
+    Dataset,
+    Entry,
+    draw_entry,
+    line_art,
+    open_dataset,
+    palette_of,
+    plan,
+    scene_of,
+)
 from training.figures import FIGURES, draw_figure  # noqa: E402
 from training.geometry import Scene  # noqa: E402
-from training.styles import pick_palette, render  # noqa: E402
+from training.styles import render  # noqa: E402
 from training.vocabulary import HELD_OUT_TEMPLATES, SCENE_WORDS, STYLE_WORDS  # noqa: E402
 
 WORK = ROOT / "training" / ".work"
@@ -62,6 +73,16 @@ class Trial:
     settings: GenerationSettings
 
 
+def paint(
+    pipeline: StylePipeline, edges: np.ndarray | None, reference: np.ndarray | None, settings: GenerationSettings
+) -> np.ndarray:
+    """(256, 256, 3) uint8 from edges (256, 256) of 0 and 255 and a picture, either None."""
+    lines = None if edges is None else torch.from_numpy(edges / 255).float().expand(1, 3, SIZE, SIZE)
+    styles = [] if reference is None else [Reference(Image.fromarray(reference))]
+    image = generate(pipeline, settings, lines, styles).images[0]
+    return (image.numpy() * 255).round().astype(np.uint8)
+
+
 class Bench:
     """Models, held-out pictures and the judge."""
 
@@ -73,11 +94,7 @@ class Bench:
         self.judge = StyleJudge.fit(open_dataset(WORK / "judge", TRAINING))
 
     def paint(self, edges: np.ndarray | None, reference: np.ndarray | None, settings: GenerationSettings) -> np.ndarray:
-        """(256, 256, 3) uint8 from edges (256, 256) of 0 and 255 and a picture, either None."""
-        lines = None if edges is None else torch.from_numpy(edges / 255).float().expand(1, 3, SIZE, SIZE)
-        styles = [] if reference is None else [Reference(Image.fromarray(reference))]
-        image = generate(self.pipeline, settings, lines, styles).images[0]
-        return (image.numpy() * 255).round().astype(np.uint8)
+        return paint(self.pipeline, edges, reference, settings)
 
     def edges(self, index: int) -> np.ndarray:
         return self.data.control(index, 0) * np.uint8(255)
@@ -214,8 +231,7 @@ def measure_figures(bench: Bench) -> dict[str, object]:
         painted, real = [], []
         for index in reference_of_each_style(bench.data):
             entry = bench.data.entries[index]
-            palette = pick_palette(entry.style, np.random.default_rng((entry.group, 2)), 0.8)
-            drawn = render(draw_figure(name), entry.style, palette, SIZE, np.random.default_rng(0))
+            drawn = render(draw_figure(name), entry.style, palette_of(entry), SIZE, np.random.default_rng(0))
             picture = bench.paint(edges, np.asarray(bench.data.pictures[index]), SETTINGS)
             painted.append(score_edges(picture, edges).f1)
             real.append(score_edges(drawn, edges).f1)

@@ -27,19 +27,18 @@ from pack import MODELS, import_pack, load_bundled
 from PIL import Image
 
 import_pack()
-import torch  # noqa: E402
 from line_scores import lines_found  # noqa: E402
+from quality import SETTINGS as PAINTED  # noqa: E402
+from quality import paint  # noqa: E402
 from style_judge import statistics_of  # noqa: E402
-from style_pack.generation.conditioning.references import Reference  # noqa: E402
 from style_pack.generation.edges.score import score_edges  # noqa: E402
-from style_pack.generation.sampler import generate  # noqa: E402
-from style_pack.generation.settings import GenerationSettings  # noqa: E402
 from style_pack.retrieval.encoders.encoder import StyleEncoder  # noqa: E402
 from style_pack.retrieval.ingest import ingest  # noqa: E402
 from style_pack.retrieval.search import StyleQuery, search  # noqa: E402
 from style_pack.retrieval.store.store import StyleStore  # noqa: E402
 
 from training.dataset import HELD_OUT_SEED, SIZE, edge_maps  # noqa: E402
+from training.geometry import Scene  # noqa: E402
 from training.scenes import lay_out  # noqa: E402
 from training.styles import STYLES, pick_palette, render  # noqa: E402
 from training.vocabulary import SCENE_WORDS  # noqa: E402
@@ -50,7 +49,7 @@ NAMES = (
 )
 KINDS = tuple(kind for kind in SCENE_WORDS if kind != "shapes")
 SHOWN_ELSEWHERE = 3  # pictures of a look that tell it from the others
-SETTINGS = GenerationSettings("", "", 0, 15, 2.5, "ddim", SIZE, SIZE, ip_adapter_scale=1.0)
+SETTINGS = replace(PAINTED, guidance_scale=2.5)
 WORDS_GUIDANCE = 7.0  # what models/README.md recommends for words alone
 WAYS = {"words": (False, False), "sketch": (True, False), "reference": (False, True), "both": (True, True)}
 
@@ -65,36 +64,35 @@ class Look:
     def name(self) -> str:
         return NAMES[self.number]
 
-    def picture(self, kind: str, layout: int) -> np.ndarray:
-        """A scene in this look, (256, 256, 3) uint8."""
-        technique = STYLES[self.number % len(STYLES)]
-        palette = pick_palette(technique, np.random.default_rng((70, self.number)), 0.8)
-        rng = np.random.default_rng((71, self.number, layout))
-        return render(lay_out(kind, HELD_OUT_SEED * 2 + layout), technique, palette, SIZE, rng)
-
     def kind(self, place: int) -> str:
         """The scenes of a look in turn: the first is in the library, two are asked for, the others tell the look."""
         return KINDS[(self.number * 5 + place) % len(KINDS)]
 
+    def scene(self, place: int) -> Scene:
+        return lay_out(self.kind(place), HELD_OUT_SEED * 2 + 100 * self.number + place)
+
+    def picture(self, place: int) -> np.ndarray:
+        """A scene in this look, (256, 256, 3) uint8."""
+        technique = STYLES[self.number % len(STYLES)]
+        palette = pick_palette(technique, np.random.default_rng((70, self.number)), 0.8)
+        rng = np.random.default_rng((71, self.number, 100 * self.number + place))
+        return render(self.scene(place), technique, palette, SIZE, rng)
+
 
 def prompts(looks: list[Look]) -> Iterator[tuple[Look, str, np.ndarray]]:
-    """A look, the prompt, and the sketch's edges (256, 256) bool."""
+    """A look, the prompt, and the sketch's edges (256, 256) of 0 and 255."""
     for look in looks:
         for place in (1, 2):
-            kind = look.kind(place)
-            scene = lay_out(kind, HELD_OUT_SEED * 2 + 100 * look.number + place)
-            edges = edge_maps(scene, np.random.default_rng((72, look.number, place)))[0]
-            yield look, f"a {SCENE_WORDS[kind][0]}, {look.name}", edges
+            edges = edge_maps(look.scene(place), np.random.default_rng((72, look.number, place)))[0]
+            yield look, f"a {SCENE_WORDS[look.kind(place)][0]}, {look.name}", edges * np.uint8(255)
 
 
 def tells(looks: list[Look]) -> tuple[np.ndarray, list[Look], np.ndarray]:
     """Statistics of pictures of every look, in units of their spread; whose they are; and the spread."""
-    owners = [look for look in looks for _ in range(SHOWN_ELSEWHERE)]
-    places = [3 + place for _ in looks for place in range(SHOWN_ELSEWHERE)]
-    pictures = [look.picture(look.kind(p), 100 * look.number + p) for look, p in zip(owners, places, strict=True)]
-    features = np.stack([statistics_of(picture) for picture in pictures])
+    shown = [(look, place) for look in looks for place in range(3, 3 + SHOWN_ELSEWHERE)]
+    features = np.stack([statistics_of(look.picture(place)) for look, place in shown])
     spread = features.std(axis=0) + 1e-6
-    return features / spread, owners, spread
+    return features / spread, [look for look, _ in shown], spread
 
 
 @dataclass
@@ -120,20 +118,14 @@ class Bench:
         self.store = StyleStore(folder / "store")
         self.pictures.mkdir()
         for look in looks:
-            Image.fromarray(look.picture(look.kind(0), 100 * look.number)).save(self.pictures / f"{look.number}.png")
+            Image.fromarray(look.picture(0)).save(self.pictures / f"{look.number}.png")
             (self.pictures / f"{look.number}.txt").write_text(look.name, encoding="utf-8")
         ingest(self.store, self.encoder, [self.pictures], "sync")
 
-    def find(self, prompt: str, strategy: str) -> tuple[str, Reference]:
+    def find(self, prompt: str, strategy: str) -> tuple[str, np.ndarray]:
         """The name of the look that is found for a prompt, and its picture."""
         best = search(self.store, self.encoder, StyleQuery(prompt, strategy))[0].record
-        return best.caption, Reference(Image.open(self.pictures / f"{best.name}.png").convert("RGB"))
-
-    def paint(self, settings: GenerationSettings, edges: np.ndarray | None, reference: Reference | None) -> np.ndarray:
-        """(256, 256, 3) uint8."""
-        control = None if edges is None else torch.from_numpy(edges).float().expand(1, 3, SIZE, SIZE)
-        image = generate(self.pipeline, settings, control, [reference] if reference else []).images[0]
-        return (image.numpy() * 255).round().astype(np.uint8)
+        return best.caption, np.asarray(Image.open(self.pictures / f"{best.name}.png").convert("RGB"))
 
     def look_of(self, picture: np.ndarray) -> Look:
         far = np.abs(self.features - statistics_of(picture) / self.spread).sum(axis=1)
@@ -157,11 +149,10 @@ def main() -> None:
                 settings = replace(SETTINGS, prompt=prompt, seed=number)
                 if way == "words":
                     settings = replace(settings, guidance_scale=WORDS_GUIDANCE)
-                picture = bench.paint(settings, edges if sketched else None, reference if styled else None)
-                control = edges * np.uint8(255)
+                picture = paint(bench.pipeline, edges if sketched else None, reference if styled else None, settings)
                 tallies[way].right.append(bench.look_of(picture) is look)
-                tallies[way].lines.append(lines_found(picture, control)[0])
-                tallies[way].f1.append(score_edges(picture, control).f1)
+                tallies[way].lines.append(lines_found(picture, edges)[0])
+                tallies[way].f1.append(score_edges(picture, edges).f1)
     summary = {"prompts": len(found), "reference_found": round(fmean(found), 3), "chance": round(1 / len(looks), 3)}
     print(json.dumps({"benchmark": "rag_gain"} | summary | {way: one.summary() for way, one in tallies.items()}))
 

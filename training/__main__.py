@@ -15,25 +15,23 @@ import torch
 from transformers import CLIPModel, CLIPTokenizer
 
 from .architecture import Models, build_clip
-from .dataset import Dataset, open_dataset, plan
+from .dataset import Dataset, open_dataset
 from .decoder import teach_decoder
 from .export import MODELS, export_models
 from .loop import Machine
-from .recipe import RECIPES, WORK, Recipe, add_machine_arguments, first_pictures, machine_of
+from .recipe import Recipe, begin, first_pictures, parser_of
 from .tokenizer import build_tokenizer
 from .train_clip import ClipTask, train_clip
-from .train_diffusion import Leg, Mixture, Painter, open_prepared, train_diffusion
+from .train_diffusion import open_prepared, train_diffusion
 from .train_vae import train_vae
 from .turbo import distil_turbo, load_clip
 
 logger = logging.getLogger("style_pack.training")
 
-MIXTURE = Mixture(edges=0.6, reference=0.62, noise_power=0.75)
-
 
 def train_models(recipe: Recipe, work: Path, machine: Machine, finished_clip: CLIPModel | None) -> Models:
     """Everything but what `training.decoder` and `training.turbo` add. Without a finished CLIP one is trained."""
-    entries = plan(recipe.groups, recipe.per_group, held_out=False)
+    entries = recipe.entries
     first = first_pictures(recipe, work)
     # The autoencoder learns from the first pictures while the others are drawn.
     drawing = multiprocessing.get_context("spawn").Process(target=open_dataset, args=(work / "pictures", entries))
@@ -42,10 +40,8 @@ def train_models(recipe: Recipe, work: Path, machine: Machine, finished_clip: CL
     drawing.join()
     data, tokenizer = open_dataset(work / "pictures", entries), build_tokenizer()
     clip = finished_clip or train_both_towers(data, tokenizer, recipe, work, machine)
-    torch.manual_seed(3)
     prepared = open_prepared(work / "prepared.pt", data, vae, clip, machine)
-    leg = Leg("diffusion", recipe.diffusion, MIXTURE, clip)
-    painter = train_diffusion(prepared, tokenizer, leg, work, Painter(), machine)
+    painter = train_diffusion(prepared, tokenizer, clip, recipe.diffusion, work, machine)
     unet = painter.cpu().plain_unet()
     return Models(vae.cpu(), unet, painter.controlnet, painter.ip_adapter, clip.cpu())
 
@@ -61,21 +57,16 @@ def train_both_towers(
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training", description="Train the bundled models from nothing.")
-    parser.add_argument("--recipe", choices=sorted(RECIPES), default="full", help="smoke: a minute, to try the code")
+    parser = parser_of("training", "Train the bundled models from nothing.")
     parser.add_argument("--to", type=Path, default=MODELS, help="where the finished models go")
-    parser.add_argument("--work", type=Path, default=WORK, help="where pictures, checkpoints and the log go")
     parser.add_argument("--keep-clip", action="store_true", help="use clip-tiny of --to instead of training one")
     parser.add_argument("--until", choices=("painter", "decoder", "turbo"), default="turbo", help="the last part")
-    add_machine_arguments(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     asked = parse_arguments()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    recipe, machine = RECIPES[asked.recipe], machine_of(asked)
-    asked.work.mkdir(parents=True, exist_ok=True)
+    recipe, machine = begin(asked)
     clip = load_clip(asked.to) if asked.keep_clip else None
     export_models(train_models(recipe, asked.work, machine, clip), asked.to)
     logger.info("wrote the models to %s", asked.to)

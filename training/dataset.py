@@ -17,7 +17,7 @@ import numpy as np
 
 from .brush import Brush
 from .geometry import Scene
-from .palettes import random_palette
+from .palettes import Palette, random_palette
 from .raster import draw_outlines, redraw_by_hand
 from .scenes import LAYOUTS, lay_out
 from .styles import RENDERERS, pick_palette, render
@@ -106,13 +106,17 @@ def scene_of(entry: Entry) -> Scene:
     return redraw_by_hand(scene, rng, rng.uniform(0.001, 0.004)) if rng.random() < 0.33 else scene
 
 
+def palette_of(entry: Entry) -> Palette:
+    """The colours that all pictures of the entry's group share."""
+    return pick_palette(entry.style, np.random.default_rng((entry.group, 2)), 0.8)
+
+
 def draw_entry(entry: Entry) -> tuple[np.ndarray, np.ndarray]:
     """Picture (256, 256, 3) and packed edge maps (3, 8192), both uint8."""
     cv2.setNumThreads(1)
     scene = scene_of(entry)
-    palette = pick_palette(entry.style, np.random.default_rng((entry.group, 2)), 0.8)
     rng = np.random.default_rng((entry.seed, 3))
-    picture = render(scene, entry.style, palette, SIZE, rng)
+    picture = render(scene, entry.style, palette_of(entry), SIZE, rng)
     return picture, np.packbits(edge_maps(scene, rng).reshape(len(CONTROLS), -1), axis=1)
 
 

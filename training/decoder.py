@@ -34,7 +34,7 @@ from .loop import Batch, Losses, Machine, Schedule, Stage, save_atomically
 from .recipe import Recipe, first_pictures, read_arguments
 from .tokenizer import build_tokenizer
 from .train_diffusion import Mixture, Prepared, Reader, Teller, Told, fingerprint, open_prepared, words_for
-from .train_vae import as_seen, chroma, decode, high_pass, texture
+from .train_vae import as_seen, chroma, crops_of, decode, high_pass, texture
 from .turbo import load_clip, load_painter, untold
 
 logger = logging.getLogger("style_pack.training")
@@ -48,8 +48,6 @@ PAINTED_SHARE = 0.7
 LATENT_NOISE = 0.05
 # A crop of 16 latents is decoded, and what lies nearer to its border than one latent does not count.
 CROP, BORDER = 16, 8
-# The last steps see whole pictures, as in `train_vae`, for the group norms.
-WHOLE_FROM = 0.85
 ADVERSARY_FROM, ADVERSARY_WEIGHT = 0.12, 0.05
 ADVERSARY_RATE = 4e-4
 
@@ -84,6 +82,7 @@ class PairPainter:
         self.painter, self.prepared, self.machine = load_painter(models).to(machine.device), prepared, machine
         self.teller = Teller(prepared, build_tokenizer(), PAINTING_BATCH, Mixture(edges=1, reference=1))
         self.reader = Reader(clip, machine)
+        self.nothing = self.reader.words(self.teller.tokens([""]).to(machine.device))
 
     def told(self, indices: np.ndarray, rng: np.random.Generator) -> tuple[Told, Told]:
         """What the painter is told of these pictures, and what the unguided half is told."""
@@ -96,9 +95,8 @@ class PairPainter:
             "reference": self.prepared.embeds[indices],
             "has_reference": ones,
         }
-        nothing = batch | {"tokens": self.teller.tokens([""] * len(indices))}
-        told, empty = (Told.of(self.reader.read(self.machine.put(one))) for one in (batch, nothing))
-        return told, untold(told, empty.words)
+        told = Told.of(self.reader.read(self.machine.put(batch)))
+        return told, untold(told, self.nothing)
 
     @torch.no_grad()
     def paint(self, told: tuple[Told, Told], steps: int, guidance: float, generator: torch.Generator) -> torch.Tensor:
@@ -144,9 +142,7 @@ def open_pairs(recipe: Recipe, models: Path, vae: AutoencoderKL, work: Path, mac
 def draw_batch(pairs: Pairs, step: int, schedule: Schedule) -> Batch:
     """`latents` (N, 4, h, w), scaled as the UNet sees them, and `pictures` (N, 8h, 8w, 3) that they stand for."""
     rng, generator = np.random.default_rng((51, step)), torch.Generator().manual_seed(step)
-    whole = step > WHOLE_FROM * schedule.steps
-    side = SIZE // 8 if whole else CROP
-    count = max(1, schedule.batch * CROP**2 // side**2)
+    side, count = crops_of(step, schedule, CROP, SIZE // 8)
     latents, pictures = [], []
     for index in rng.integers(0, len(pairs.data.entries), size=count):
         top, left = rng.integers(0, SIZE // 8 - side + 1, size=2)

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ class Schedule:
         rise = min(1.0, (step + 1) / self.warm_up)
         fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
         return self.learning_rate * rise * fall
+
+
+@cache
+def on(device: torch.device, constant: torch.Tensor) -> torch.Tensor:
+    """A constant on a device, fetched once: a recorded pass can't fetch it."""
+    return constant.to(device)
 
 
 class Steps(Dataset[Batch]):

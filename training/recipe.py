@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from .dataset import Dataset, open_dataset, plan
+from .dataset import Dataset, Entry, open_dataset, plan
 from .export import MODELS
 from .loop import Machine, Schedule
 
@@ -34,6 +34,11 @@ class Recipe:
     diffusion: Schedule
     decoder: Schedule
     turbo: Schedule
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The whole drawn set."""
+        return plan(self.groups, self.per_group, held_out=False)
 
 
 RECIPES = {
@@ -61,23 +66,29 @@ RECIPES = {
 }
 
 
-def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
+def parser_of(command: str, description: str) -> argparse.ArgumentParser:
+    """The arguments that every command has."""
+    parser = argparse.ArgumentParser(prog=f"python -m {command}", description=description)
+    parser.add_argument("--recipe", choices=sorted(RECIPES), default="full", help="smoke: a minute, to try the code")
+    parser.add_argument("--work", type=Path, default=WORK, help="where pictures, checkpoints and the log go")
     parser.add_argument("--device", default="cpu", help="cuda: a card, where minutes are worth days of two cores")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw batches ahead, for a card")
     parser.add_argument("--threads", type=int, default=2, help="processor cores to use")
+    return parser
 
 
-def machine_of(asked: argparse.Namespace) -> Machine:
-    """What those arguments name."""
+def begin(asked: argparse.Namespace) -> tuple[Recipe, Machine]:
+    """Get ready for what was asked for: the recipe and the machine, with the folder of the work made."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    asked.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(asked.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    return Machine(torch.device(asked.device), asked.workers)
+    return RECIPES[asked.recipe], Machine(torch.device(asked.device), asked.workers)
 
 
 def first_pictures(recipe: Recipe, work: Path) -> Dataset:
     """The first of the drawn pictures, drawn unless they are there: all that most parts need."""
-    entries = plan(recipe.groups, recipe.per_group, held_out=False)
-    return open_dataset(work / "first_pictures", entries[:FIRST])
+    return open_dataset(work / "first_pictures", recipe.entries[:FIRST])
 
 
 def read_arguments(command: str, description: str, made: str) -> tuple[Recipe, Path, Path, Machine]:
@@ -85,12 +96,8 @@ def read_arguments(command: str, description: str, made: str) -> tuple[Recipe, P
 
     Return (recipe, folder of the models, folder of the work, machine). made: what is written.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m {command}", description=description)
-    parser.add_argument("--recipe", choices=sorted(RECIPES), default="full", help="smoke: a minute, to try the code")
+    parser = parser_of(command, description)
     parser.add_argument("--models", type=Path, default=MODELS, help=f"the painter, and where {made} goes")
-    parser.add_argument("--work", type=Path, default=WORK, help="where pictures, checkpoints and the log go")
-    add_machine_arguments(parser)
     asked = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    asked.work.mkdir(parents=True, exist_ok=True)
-    return RECIPES[asked.recipe], asked.models, asked.work, machine_of(asked)
+    recipe, machine = begin(asked)
+    return recipe, asked.models, asked.work, machine

@@ -19,10 +19,10 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from .architecture import CLIP_IMAGE_SIZE, CLIP_MEAN, CLIP_STD, EMBED_DIM
 from .captions import Caption, describe
-from .dataset import Dataset, Entry
+from .dataset import Dataset, Entry, palette_of
 from .loop import Batch, Losses, Machine, Schedule, Stage
 from .palettes import ROLES
-from .styles import RENDERERS, pick_palette
+from .styles import RENDERERS
 from .vocabulary import SCENE_WORDS
 
 COLOUR_ROLES = ("sky", "far", "ground", "water", "wall", "roof", "leaf", "line")
@@ -107,7 +107,7 @@ def colour_targets(entries: list[Entry], pictures: np.ndarray) -> torch.Tensor:
     """(N, 72): the group's colours of some roles, and the picture reduced to 4 by 4."""
     rows = []
     for entry, picture in zip(entries, pictures, strict=True):
-        palette = pick_palette(entry.style, np.random.default_rng((entry.group, 2)), 0.8)
+        palette = palette_of(entry)
         roles = [palette.one(role) for role in ROLES if role in COLOUR_ROLES]
         small = cv2.resize(np.ascontiguousarray(picture), (4, 4), interpolation=cv2.INTER_AREA) / 255
         rows.append(np.concatenate([np.concatenate(roles), small.ravel()]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, fields
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from .architecture import LATENT_CHANNELS, SCALING_FACTOR, IPAdapter, build_controlnet, build_scheduler, build_unet
 from .captions import fill_in, pick, scene_caption
 from .dataset import CONTROLS, SIZE, Dataset, Entry
-from .loop import Batch, Losses, Machine, Schedule, Stage, save_atomically
+from .loop import Batch, Losses, Machine, Schedule, Stage, on, save_atomically
 from .train_clip import clip_pixels, image_embeds
 from .train_vae import as_seen, encode
 from .vocabulary import STYLE_WORDS, TEMPLATES
@@ -154,6 +154,10 @@ class Mixture:
     noise_power: float = 1.0
 
 
+MIXTURE = Mixture(edges=0.6, reference=0.62, noise_power=0.75)
+ALPHAS = build_scheduler().alphas_cumprod  # the signal's shares of the variance, (1000,)
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Everything that can be computed once: latents (N, 4, 32, 32) and image embeddings (N, 192)."""
@@ -263,16 +267,20 @@ class Reader:
         self.clip = clip.to(machine.device).eval()
 
     @torch.no_grad()
+    def words(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(N, 77, 128) of (N, 77) on the machine's device."""
+        return self.clip.text_model(input_ids=tokens).last_hidden_state
+
     def read(self, batch: Batch) -> Batch:
-        """The batch with `words` (N, 77, 128) instead of `tokens` (N, 77)."""
-        words = self.clip.text_model(input_ids=batch["tokens"]).last_hidden_state
-        return {name: values for name, values in batch.items() if name != "tokens"} | {"words": words}
+        """The batch with `words` instead of `tokens`."""
+        others = {name: values for name, values in batch.items() if name != "tokens"}
+        return others | {"words": self.words(batch["tokens"])}
 
 
 def velocity_losses(painter: Painter, batch: Batch, variance: float) -> Losses:
     """Squared error of the velocity, named. variance: of all clean latents."""
     told, clean, noise = Told.of(batch), batch["latents"], batch["noise"]
-    alphas = alphas_on(clean.device)[batch["times"]].view(-1, 1, 1, 1)
+    alphas = on(clean.device, ALPHAS)[batch["times"]].view(-1, 1, 1, 1)
     noisy = alphas.sqrt() * clean + (1 - alphas).sqrt() * noise
     velocity = alphas.sqrt() * noise - (1 - alphas).sqrt() * clean
     near_edges = filled(functional.max_pool2d(told.edges[:, :1], 8), len(clean))
@@ -282,28 +290,13 @@ def velocity_losses(painter: Painter, batch: Batch, variance: float) -> Losses:
     return {"velocity": ((predicted - velocity).square() * weight).sum() / (weight.sum() * LATENT_CHANNELS)}
 
 
-@cache
-def alphas_on(device: torch.device) -> torch.Tensor:
-    """The signal's shares of the variance, (1000,), on a device; a recorded pass can't fetch them."""
-    return build_scheduler().alphas_cumprod.to(device)
-
-
-@dataclass(frozen=True)
-class Leg:
-    """One part of the painter's training: its name, how long it is, what its samples are told, and who reads that."""
-
-    name: str
-    schedule: Schedule
-    mixture: Mixture
-    clip: CLIPModel
-
-
 def train_diffusion(
-    prepared: Prepared, tokenizer: CLIPTokenizer, leg: Leg, work: Path, start: Painter, machine: Machine
+    prepared: Prepared, tokenizer: CLIPTokenizer, clip: CLIPModel, schedule: Schedule, work: Path, machine: Machine
 ) -> Painter:
-    """The painter that `start` becomes in this leg, averaged."""
-    painter = start.requires_grad_().to(memory_format=machine.layout)
-    teller = Teller(prepared, tokenizer, leg.schedule.batch, leg.mixture)
-    stage = Stage(leg.name, painter, leg.schedule, work, machine, machine.fast_dtype, recorded=True)
+    """The trained painter, averaged. clip: reads the words."""
+    torch.manual_seed(3)
+    painter = Painter().to(memory_format=machine.layout)
+    teller = Teller(prepared, tokenizer, schedule.batch, MIXTURE)
+    stage = Stage("diffusion", painter, schedule, work, machine, machine.fast_dtype, recorded=True)
     losses = partial(velocity_losses, variance=float(prepared.latents.var()))
-    return cast(Painter, stage.run(teller.draw, losses, Reader(leg.clip, machine).read))
+    return cast(Painter, stage.run(teller.draw, losses, Reader(clip, machine).read))

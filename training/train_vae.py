@@ -6,7 +6,7 @@ draws, so that the stock preview shows the right colours and no colour axis is f
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch.nn import functional
 from .architecture import LATENT_CHANNELS, SCALING_FACTOR, build_vae
 from .colour_path import PREVIEW, carry_colours
 from .dataset import SIZE, Dataset
-from .loop import Batch, Losses, Machine, Schedule, Stage
+from .loop import Batch, Losses, Machine, Schedule, Stage, on
 
 # Deviation from the preview's colour that costs nothing: the latents need room for detail.
 PREVIEW_SLACK = 0.2
@@ -41,15 +41,19 @@ def decode(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
     return vae.decoder(vae.post_quant_conv(latents))
 
 
-def sample_crops(data: Dataset, step: int, schedule: Schedule) -> Batch:
-    """A batch for one step: `pictures` (N, side, side, 3) uint8, and the latents' `noise`.
+def crops_of(step: int, schedule: Schedule, crop: int, whole: int) -> tuple[int, int]:
+    """Side and number of a step's crops, of the same area in all: whole pictures at the end.
 
-    The last steps see whole pictures: group norms must meet the statistics they will be used with.
+    Group norms must meet the statistics they will be used with.
     """
+    side = whole if step > WHOLE_FROM * schedule.steps else crop
+    return side, max(1, schedule.batch * crop**2 // side**2)
+
+
+def sample_crops(data: Dataset, step: int, schedule: Schedule) -> Batch:
+    """A batch for one step: `pictures` (N, side, side, 3) uint8, and the latents' `noise`."""
     rng = np.random.default_rng((10, step))
-    whole = step > WHOLE_FROM * schedule.steps
-    side = SIZE if whole else CROP
-    count = max(1, schedule.batch * CROP**2 // SIZE**2) if whole else schedule.batch
+    side, count = crops_of(step, schedule, CROP, SIZE)
     crops = []
     for index in rng.integers(0, len(data.entries), size=count):
         top, left = rng.integers(0, SIZE - side + 1, size=2)
@@ -62,11 +66,6 @@ def sample_crops(data: Dataset, step: int, schedule: Schedule) -> Batch:
 def as_seen(pictures: torch.Tensor) -> torch.Tensor:
     """(N, S, S, 3) uint8 to (N, 3, S, S) in -1..1."""
     return (pictures.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-
-
-def to_batch(pictures: np.ndarray) -> torch.Tensor:
-    """`as_seen` of an array."""
-    return as_seen(torch.tensor(pictures))
 
 
 def high_pass(pictures: torch.Tensor) -> torch.Tensor:
@@ -91,15 +90,9 @@ def texture(pictures: torch.Tensor) -> torch.Tensor:
     return functional.avg_pool2d(torch.cat(differences, dim=1), 16, stride=8)
 
 
-@cache
-def preview_on(device: torch.device) -> torch.Tensor:
-    """PREVIEW on a device; a recorded pass can't fetch it."""
-    return PREVIEW.to(device)
-
-
 def preview_error(latents: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
     """Distance of the preview's colours from the picture reduced by 8, beyond the slack."""
-    shown = torch.einsum("nchw,cd->ndhw", latents, preview_on(latents.device))
+    shown = torch.einsum("nchw,cd->ndhw", latents, on(latents.device, PREVIEW))
     off = (shown - functional.avg_pool2d(pictures, 8)).abs()
     return functional.relu(off - PREVIEW_SLACK).mean()
 
@@ -138,8 +131,8 @@ def spread_out(latents: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def scale_latents(vae: AutoencoderKL, data: Dataset) -> AutoencoderKL:
     """Move SD 1.5's scaling factor and an even spread into the quantising layers; fix the variance."""
-    pictures = np.asarray(data.pictures[:: max(1, len(data.entries) // 60)])
-    latents = torch.cat([encode(vae, to_batch(picture[None]).to(vae.device)).cpu() for picture in pictures])
+    pictures = torch.tensor(data.pictures[:: max(1, len(data.entries) // 60)])
+    latents = torch.cat([encode(vae, as_seen(picture[None]).to(vae.device)).cpu() for picture in pictures])
     matrix = (spread_out(latents) / SCALING_FACTOR).to(vae.device)
     quant, post = vae.quant_conv, vae.post_quant_conv
     quant.weight[:LATENT_CHANNELS] = torch.einsum("ij,jchw->ichw", matrix, quant.weight[:LATENT_CHANNELS])

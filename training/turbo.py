@@ -21,7 +21,7 @@ from torch.nn import functional
 from transformers import CLIPModel
 
 from .architecture import build_scheduler
-from .loop import Batch, Losses, Machine, Stage
+from .loop import Batch, Losses, Machine, Stage, on
 from .low_rank import LowRank
 from .recipe import Recipe, first_pictures, read_arguments
 from .tokenizer import build_tokenizer
@@ -61,7 +61,7 @@ def load_clip(models: Path) -> CLIPModel:
 
 def at(times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Shares of signal and noise, (N, 1, 1, 1) each, at timesteps of which -1 is the clean picture."""
-    alphas = ALPHAS.to(times.device)[times].view(-1, 1, 1, 1)
+    alphas = on(times.device, ALPHAS)[times].view(-1, 1, 1, 1)
     return alphas.sqrt(), (1 - alphas).sqrt()
 
 
@@ -83,20 +83,16 @@ class Distiller:
     """Teacher and student are one painter, with the changes off and on."""
 
     def __init__(self, painter: Painter, teller: Teller, reader: Reader) -> None:
-        self.painter, self.teller, self.reader = painter, teller, reader
+        self.painter, self.teller = painter, teller
         self.student = LowRank(painter.unet, RANK, UNCHANGED)
+        self.nothing = reader.words(teller.tokens([""]).to(reader.clip.device))
 
     def draw(self, step: int) -> Batch:
         """What the teller draws, at `times` of the solver."""
         batch = self.teller.draw(step)
         generator = torch.Generator().manual_seed(step)
         times = torch.randint(1, SOLVER_STEPS + 1, (len(batch["times"]),), generator=generator) * SPACING - 1
-        return batch | {"times": times, "no_tokens": self.teller.tokens([""])}
-
-    def read(self, batch: Batch) -> Batch:
-        """The batch with its `words`, and `nothing` (1, 77, 128) that the unguided half is told."""
-        nothing = self.reader.read({"tokens": batch.pop("no_tokens")})["words"]
-        return self.reader.read(batch) | {"nothing": nothing}
+        return batch | {"times": times}
 
     def losses(self, _: nn.Module, batch: Batch) -> Losses:
         """Distance of the student's picture from its own one solver step later, as the teacher solves it."""
@@ -104,7 +100,7 @@ class Distiller:
         signal, noise_share = at(times)
         noisy = signal * clean + noise_share * batch["noise"]
         with torch.no_grad():
-            later = self.solved(noisy, times, told, batch["nothing"])
+            later = self.solved(noisy, times, told)
             self.student.switch(True)
             after = times - SPACING
             velocity = self.painter(later, after.clamp(min=0), told)
@@ -112,10 +108,10 @@ class Distiller:
         answer = consistent(noisy, times, self.painter(noisy, times, told))
         return {"consistency": (functional.mse_loss(answer, target, reduction="none") + HUBER**2).sqrt().mean() - HUBER}
 
-    def solved(self, noisy: torch.Tensor, times: torch.Tensor, told: Told, nothing: torch.Tensor) -> torch.Tensor:
+    def solved(self, noisy: torch.Tensor, times: torch.Tensor, told: Told) -> torch.Tensor:
         """One DDIM step of the guided teacher, over SPACING timesteps."""
         self.student.switch(False)
-        without = self.painter(noisy, times, untold(told, nothing))
+        without = self.painter(noisy, times, untold(told, self.nothing))
         velocity = without + GUIDANCE * (self.painter(noisy, times, told) - without)
         signal, noise_share = at(times)
         picture, noise = signal * noisy - noise_share * velocity, noise_share * noisy + signal * velocity
@@ -130,10 +126,11 @@ def distil_turbo(recipe: Recipe, models: Path, work: Path, machine: Machine) -> 
     prepared = open_prepared(work / "turbo_prepared.pt", first_pictures(recipe, work), vae, clip, machine)
     torch.manual_seed(4)
     teller = Teller(prepared, build_tokenizer(), recipe.turbo.batch, MIXTURE)
-    distiller = Distiller(load_painter(models).to(machine.device), teller, Reader(clip, machine))
+    reader = Reader(clip, machine)
+    distiller = Distiller(load_painter(models).to(machine.device), teller, reader)
     student = distiller.student
     stage = Stage("turbo", student.changes.to(machine.device), recipe.turbo, work, machine)
-    averaged = stage.run(distiller.draw, distiller.losses, distiller.read)
+    averaged = stage.run(distiller.draw, distiller.losses, reader.read)
     student.changes.load_state_dict(averaged.state_dict())
     student.write(models / FILE)
     logger.info("wrote %s", models / FILE)
